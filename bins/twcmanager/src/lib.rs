@@ -1,0 +1,1 @@
+//! Charges electric cars at home from what the house, the sun and the grid can spare

@@ -1,0 +1,2 @@
+//! The `twcmanager` binary.
+fn main() {}

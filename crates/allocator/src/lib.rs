@@ -1,0 +1,1 @@
+//! Shares power between charging points under a tree of circuits

@@ -1,0 +1,1 @@
+//! The HTTP interface: the compatible API, the native API, metrics and the page

@@ -1,0 +1,1 @@
+//! EMS driver: mqtt

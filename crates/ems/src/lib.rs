@@ -1,0 +1,1 @@
+//! Trait, readings and plug-in host for energy meters, inverters and batteries

@@ -1,0 +1,1 @@
+//! HTTP client for local devices and clouds: time-outs, size limits, retries, redacted errors

@@ -1,0 +1,1 @@
+//! Readings, offers and charging sessions in SQLite, kept through kill -9

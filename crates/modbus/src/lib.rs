@@ -1,0 +1,1 @@
+//! Modbus client over TCP and RTU

@@ -1,0 +1,1 @@
+//! One MQTT connection for everything that talks to the same broker

@@ -1,0 +1,1 @@
+//! Which charging policy holds now, and what it asks for

@@ -1,0 +1,1 @@
+//! The brain: readings, charging points and commands in, targets and reasons out
