@@ -1,0 +1,2 @@
+//! Decodes a capture of the bus.
+fn main() {}
