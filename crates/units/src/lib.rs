@@ -1,1 +1,9 @@
-//! Watts, amps, volts, phases and percent for electric-vehicle charging, with arithmetic only where physics allows it
+#![doc = include_str!("../README.md")]
+
+mod electric;
+mod percent;
+mod phases;
+
+pub use electric::{Amps, OutOfRange, Volts, WattHours, Watts};
+pub use percent::Percent;
+pub use phases::{PerPhase, Phase, Phases};
