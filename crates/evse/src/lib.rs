@@ -1,1 +1,14 @@
-//! Traits and data for steering charging points (EVSEs) of any make in watts
+#![doc = include_str!("../README.md")]
+
+mod instance;
+mod limits;
+mod status;
+
+pub use instance::{
+    ControllerEvent, EventLevel, EvseController, EvseError, EvseErrorKind, EvseInstance,
+    EvseListener, Target,
+};
+/// The spelling that people who come from TWCManager may look for.
+pub use instance::{EvseController as EVSEController, EvseInstance as EVSEInstance};
+pub use limits::EvseLimits;
+pub use status::{Activity, Capabilities, Detail, EvseId, EvseStatus, Link, Plug, Vin};
