@@ -1,5 +1,8 @@
 #![doc = include_str!("../README.md")]
 
+/// The unit types in every signature here.
+pub use units;
+
 mod instance;
 mod limits;
 mod status;
