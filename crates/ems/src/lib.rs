@@ -1,1 +1,17 @@
-//! Trait, readings and plug-in host for energy meters, inverters and batteries
+#![doc = include_str!("../README.md")]
+
+mod driver;
+mod error;
+pub mod plugin;
+mod reading;
+mod section;
+mod stop;
+
+/// The unit types in every signature here.
+pub use units;
+
+pub use driver::{Ems, EmsDriver, KeyKind, KeySpec, Pace, Shared};
+pub use error::{EmsError, EmsErrorKind};
+pub use reading::{Attribute, EmsReading, WireReading};
+pub use section::{Problem, ProblemLevel, Section};
+pub use stop::{Stop, StopHandle};

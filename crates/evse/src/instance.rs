@@ -26,12 +26,7 @@ impl Target {
     /// A grant of `power`, worked out with the EVSE's own voltage and phases.
     #[must_use]
     pub fn new(power: Watts, limits: &EvseLimits, expires_at: Instant) -> Self {
-        Target {
-            power,
-            volts: limits.volts,
-            phases: limits.phases,
-            expires_at,
-        }
+        Target { power, volts: limits.volts, phases: limits.phases, expires_at }
     }
 
     /// The current per phase that this grant allows, rounded down, and never more than `limits.max`.
@@ -39,9 +34,7 @@ impl Target {
     /// It is worked out with the voltage of the grant, so that a limit in amps stays exact while the voltage moves.
     #[must_use]
     pub fn amps(&self, limits: &EvseLimits) -> Amps {
-        self.power
-            .amps_floor(self.volts, self.phases)
-            .min(limits.max)
+        self.power.amps_floor(self.volts, self.phases).min(limits.max)
     }
 }
 

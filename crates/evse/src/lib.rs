@@ -8,8 +8,7 @@ mod limits;
 mod status;
 
 pub use instance::{
-    ControllerEvent, EventLevel, EvseController, EvseError, EvseErrorKind, EvseInstance,
-    EvseListener, Target,
+    ControllerEvent, EventLevel, EvseController, EvseError, EvseErrorKind, EvseInstance, EvseListener, Target,
 };
 /// The spelling that people who come from TWCManager may look for.
 pub use instance::{EvseController as EVSEController, EvseInstance as EVSEInstance};

@@ -46,10 +46,7 @@ impl Vin {
     /// A VIN, or `None` unless 17 upper-case letters and digits.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let plausible = text.len() == 17
-            && text
-                .bytes()
-                .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
+        let plausible = text.len() == 17 && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
         plausible.then(|| Vin(text.to_owned()))
     }
 

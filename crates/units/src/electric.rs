@@ -317,24 +317,15 @@ mod tests {
     #[test]
     fn power_becomes_current_rounded_down() {
         let volts = Volts::new(230.0).unwrap();
-        assert_eq!(
-            watts(6_900.0).amps_floor(volts, Phases::Three),
-            Amps::from_whole(10)
-        );
-        assert_eq!(
-            watts(6_899.0).amps_floor(volts, Phases::Three),
-            Amps::from_centiamps(999)
-        );
+        assert_eq!(watts(6_900.0).amps_floor(volts, Phases::Three), Amps::from_whole(10));
+        assert_eq!(watts(6_899.0).amps_floor(volts, Phases::Three), Amps::from_centiamps(999));
     }
 
     #[test]
     fn nothing_is_offered_without_power_or_without_a_voltage() {
         let volts = Volts::new(230.0).unwrap();
         assert_eq!(watts(-5.0).amps_floor(volts, Phases::One), Amps::ZERO);
-        assert_eq!(
-            watts(5_000.0).amps_floor(Volts::ZERO, Phases::One),
-            Amps::ZERO
-        );
+        assert_eq!(watts(5_000.0).amps_floor(Volts::ZERO, Phases::One), Amps::ZERO);
     }
 
     #[test]
@@ -350,10 +341,7 @@ mod tests {
     #[test]
     fn sums_saturate_instead_of_overflowing() {
         assert_eq!(watts(1e9) + watts(1e9), watts(1e9));
-        assert_eq!(
-            Amps::from_centiamps(i32::MAX) + Amps::from_whole(1),
-            Amps::from_centiamps(i32::MAX)
-        );
+        assert_eq!(Amps::from_centiamps(i32::MAX) + Amps::from_whole(1), Amps::from_centiamps(i32::MAX));
     }
 
     #[test]
@@ -364,13 +352,7 @@ mod tests {
 
     #[test]
     fn whole_amps_round_down_also_below_zero() {
-        assert_eq!(
-            Amps::from_centiamps(1_699).whole_amps_floor(),
-            Amps::from_whole(16)
-        );
-        assert_eq!(
-            Amps::from_centiamps(-1).whole_amps_floor(),
-            Amps::from_whole(-1)
-        );
+        assert_eq!(Amps::from_centiamps(1_699).whole_amps_floor(), Amps::from_whole(16));
+        assert_eq!(Amps::from_centiamps(-1).whole_amps_floor(), Amps::from_whole(-1));
     }
 }

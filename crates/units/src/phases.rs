@@ -32,9 +32,7 @@ impl fmt::Display for Phase {
 }
 
 /// How many phases a load uses. A two-phase load uses L1 and L2.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(try_from = "u8", into = "u8")]
 pub enum Phases {
     /// L1 only.
