@@ -188,8 +188,9 @@ impl Decoder {
 
     fn collect(&mut self, bytes: &[u8]) {
         if let Some(room) = self.run.get_mut(self.collected..) {
-            for (to, from) in room.iter_mut().zip(bytes) {
-                *to = *from;
+            let fits = bytes.len().min(room.len());
+            if let (Some(room), Some(bytes)) = (room.get_mut(..fits), bytes.get(..fits)) {
+                room.copy_from_slice(bytes);
             }
         }
         self.collected = self.collected.saturating_add(bytes.len());
@@ -203,7 +204,8 @@ impl Decoder {
                 self.counters.frames = self.counters.frames.saturating_add(1);
                 return Some(Event::Frame(frame));
             }
-        } else if run.is_empty() {
+        } else if run.len() < MIN_CANDIDATE {
+            self.counters.stray_bytes = self.counters.stray_bytes.saturating_add(run.len() as u32);
             return None;
         }
         self.judge_with_care(run)
@@ -217,11 +219,7 @@ impl Decoder {
             return Some(self.reject_overlong(run, run.len()));
         }
         let unescaped = unescape::<MAX_SALVAGE>(run);
-        let stray = match &unescaped {
-            Ok((_, length)) => *length < MIN_CANDIDATE,
-            Err(_) => run.len() < MIN_CANDIDATE,
-        };
-        if stray {
+        if matches!(unescaped, Ok((_, length)) if length < MIN_CANDIDATE) {
             let count = u32::try_from(run.len()).unwrap_or(u32::MAX);
             self.counters.stray_bytes = self.counters.stray_bytes.saturating_add(count);
             return None;

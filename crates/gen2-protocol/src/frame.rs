@@ -32,15 +32,26 @@ impl Frame {
     /// Too short, too long, or a checksum that does not match.
     #[inline]
     pub fn from_body(body: &[u8]) -> Result<Frame, FrameError> {
-        let mut bytes = [0; MAX_FRAME_LENGTH];
-        if body.len() < MIN_FRAME_LENGTH {
-            return Err(FrameError::TooShort { length: body.len() });
+        let length = body.len();
+        if length < MIN_FRAME_LENGTH {
+            return Err(FrameError::TooShort { length });
         }
-        let Some(target) = bytes.get_mut(..body.len()) else {
-            return Err(FrameError::TooLong { length: body.len() });
-        };
-        target.copy_from_slice(body);
-        Frame::from_padded(bytes, body.len())
+        let mut bytes = [0; MAX_FRAME_LENGTH];
+        // The first thirteen bytes and the last eight meet: two copies of known size instead of one of unknown size.
+        match (
+            body.first_chunk::<MIN_FRAME_LENGTH>(),
+            body.last_chunk::<8>(),
+            bytes.get_mut(..length).and_then(<[u8]>::last_chunk_mut::<8>),
+        ) {
+            (Some(head), Some(tail), Some(end)) => {
+                *end = *tail;
+                if let Some(start) = bytes.first_chunk_mut() {
+                    *start = *head;
+                }
+            }
+            _ => return Err(FrameError::TooLong { length }),
+        }
+        Frame::from_padded(bytes, length)
     }
 
     /// Checks `length` bytes in a field whose rest is zero. The fixed size lets the sum run without a loop.
@@ -92,10 +103,15 @@ impl Frame {
     /// `N` data bytes from `offset` on; what lies in the checksum or behind it reads as zero.
     #[inline]
     pub(crate) fn field<const N: usize>(&self, offset: usize) -> [u8; N] {
+        let data = self.len().saturating_sub(1);
+        if offset + N <= data
+            && let Some(field) = self.bytes.get(offset..).and_then(|rest| rest.first_chunk())
+        {
+            return *field;
+        }
         let mut field = [0; N];
-        let data = self.as_bytes();
-        let data = data.get(..data.len().saturating_sub(1)).unwrap_or(&[]);
-        for (to, from) in field.iter_mut().zip(data.get(offset..).unwrap_or(&[])) {
+        let present = self.bytes.get(offset..data).unwrap_or(&[]);
+        for (to, from) in field.iter_mut().zip(present) {
             *to = *from;
         }
         field

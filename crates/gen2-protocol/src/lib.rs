@@ -8,6 +8,10 @@ mod codes;
 mod decoder;
 mod display;
 mod frame;
+#[cfg(test)]
+#[rustfmt::skip] // One row of the table, one line.
+mod golden;
+pub mod hex;
 mod master;
 mod message;
 mod scan;
