@@ -1,1 +1,5 @@
-//! Which charging policy holds now, and what it asks for
+//! Which charging policy holds now, and what it asks for.
+
+mod now;
+
+pub use now::Now;
