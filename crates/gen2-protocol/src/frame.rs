@@ -37,36 +37,31 @@ impl Frame {
             return Err(FrameError::TooShort { length });
         }
         let mut bytes = [0; MAX_FRAME_LENGTH];
-        // The first thirteen bytes and the last eight meet: two copies of known size instead of one of unknown size.
-        match (
-            body.first_chunk::<MIN_FRAME_LENGTH>(),
+        // The first thirteen bytes and the last eight meet: copies of known size instead of one of unknown size, and sums in
+        // registers.
+        let (Some(head), Some(middle), Some(tail), Some(end)) = (
+            body.first_chunk::<8>(),
+            body.get(5..).and_then(<[u8]>::first_chunk::<8>),
             body.last_chunk::<8>(),
             bytes.get_mut(..length).and_then(<[u8]>::last_chunk_mut::<8>),
-        ) {
-            (Some(head), Some(tail), Some(end)) => {
-                *end = *tail;
-                if let Some(start) = bytes.first_chunk_mut() {
-                    *start = *head;
-                }
-            }
-            _ => return Err(FrameError::TooLong { length }),
-        }
-        Frame::from_padded(bytes, length)
-    }
-
-    /// Checks `length` bytes in a field whose rest is zero. The fixed size lets the sum run without a loop.
-    #[inline]
-    pub(crate) fn from_padded(bytes: [u8; MAX_FRAME_LENGTH], length: usize) -> Result<Frame, FrameError> {
-        if length < MIN_FRAME_LENGTH {
-            return Err(FrameError::TooShort { length });
-        }
-        let Some(found) = bytes.get(..length).and_then(|body| body.last().copied()) else {
+        ) else {
             return Err(FrameError::TooLong { length });
         };
-        let total = bytes.iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte));
-        let expected = total.wrapping_sub(found).wrapping_sub(bytes[0]);
+        *end = *tail;
+        let found = tail[7];
+        let [head_word, middle_word, tail_word] = [head, middle, tail].map(|b| u64::from_le_bytes(*b));
+        // Bytes 0 to 7, 8 to 12, and 13 to the end.
+        let new_in_tail = tail_word.unbounded_shr(u8::BITS * (21 - length as u32));
+        let total = lane_sums(head_word) + lane_sums(middle_word >> 24) + lane_sums(new_in_tail);
+        let total = (total.wrapping_mul(0x0001_0001_0001_0001) >> 48) as u8;
+        let expected = total.wrapping_sub(found).wrapping_sub(head[0]);
         if expected != found {
             return Err(FrameError::Checksum { expected, found });
+        }
+        let [b0, b1, b2, b3, b4, b5, b6, b7] = *head;
+        let [_, _, _, b8, b9, b10, b11, b12] = *middle;
+        if let Some(start) = bytes.first_chunk_mut() {
+            *start = [b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11, b12];
         }
         Ok(Frame { length: length as u8, bytes })
     }
@@ -116,6 +111,12 @@ impl Frame {
         }
         field
     }
+}
+
+/// The sums of neighbouring bytes in four lanes of 16 bits.
+const fn lane_sums(word: u64) -> u64 {
+    const EVEN: u64 = 0x00FF_00FF_00FF_00FF;
+    (word & EVEN) + (word >> 8 & EVEN)
 }
 
 impl fmt::Debug for Frame {

@@ -192,7 +192,10 @@ fn parse_run(run: &[u8]) -> Result<Frame, FrameError> {
         return Frame::from_body(run);
     }
     let (body, length) = unescape::<MAX_FRAME_LENGTH>(run)?;
-    Frame::from_padded(body, length)
+    match body.get(..length) {
+        Some(body) => Frame::from_body(body),
+        None => Err(FrameError::TooLong { length }),
+    }
 }
 
 #[cfg(test)]
