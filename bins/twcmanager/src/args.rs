@@ -1,0 +1,197 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use lexopt::prelude::{Long, Short, Value, ValueExt};
+
+/// What `--help` prints.
+pub const HELP: &str = "\
+Charges electric cars at home from what the house, the sun and the grid can spare.
+
+Usage: twcmanager [COMMAND] [OPTIONS]
+
+Commands:
+  run            Charge by the configuration (what happens without a command)
+  demo           Show it with simulated connectors and a simulated sun; needs no hardware
+  check          Check the configuration, then read every enabled energy source once
+  simulate-bus   Run simulated connectors for another controller to steer
+  decode HEX...  Explain frames of the Gen 2 load-sharing bus
+
+Options of run and check:
+  --config FILE        Configuration [default: /etc/twcmanager/config.json, else ./config.json]
+
+Options of check:
+  --json               Print the result as JSON
+  --ems NAME           Read this source only
+  --record DIR         Save what each device answered, secrets removed
+  --replay DIR         Read from such a folder instead of the devices
+
+Options of demo:
+  --port PORT          Port of the page on 127.0.0.1 [default: 8088]
+
+Options of simulate-bus:
+  --listen ADDR:PORT   Serve the bus over TCP, such as 127.0.0.1:4000
+  --pty PATH           Serve the bus on a pseudo-terminal linked at PATH
+  --connectors N       Number of connectors [default: 3]
+  --seed N             Seed of all that is random [default: 1]
+
+  -v, --verbose        More log lines; twice for the traffic on the bus
+  -h, --help           This text
+  -V, --version        The version
+
+Exit codes: 0 all is well, 1 something failed, 2 the configuration or the command line cannot be used.
+";
+
+/// A parsed command line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Args {
+    /// What to do.
+    pub command: Command,
+    /// 0 normal, 1 debug, 2 trace.
+    pub verbosity: u8,
+}
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Charge by the configuration.
+    Run {
+        /// The file, when named.
+        config: Option<PathBuf>,
+    },
+    /// Simulated connectors and sun.
+    Demo {
+        /// Port on the loopback address.
+        port: u16,
+    },
+    /// Check configuration and sources.
+    Check(CheckArgs),
+    /// Simulated connectors alone.
+    SimulateBus {
+        /// Over what.
+        link: SimulatedLink,
+        /// How many connectors.
+        connectors: u16,
+        /// Seed of all that is random.
+        seed: u64,
+    },
+    /// Explain frames.
+    Decode {
+        /// The frames as text.
+        hex: Vec<String>,
+    },
+    /// Print the help.
+    Help,
+    /// Print the version.
+    Version,
+}
+
+/// Options of `check`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CheckArgs {
+    /// The file, when named.
+    pub config: Option<PathBuf>,
+    /// Whether to print JSON.
+    pub json: bool,
+    /// Only this source.
+    pub ems: Option<String>,
+    /// Where to save what devices answer.
+    pub record: Option<PathBuf>,
+    /// Where to read answers from.
+    pub replay: Option<PathBuf>,
+}
+
+/// How a simulated bus is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SimulatedLink {
+    /// TCP.
+    Tcp(SocketAddr),
+    /// A pseudo-terminal linked at a path.
+    Pty(PathBuf),
+}
+
+/// Parses the arguments that follow the program's name.
+///
+/// # Errors
+/// A sentence that says what is wrong with them.
+pub fn parse(args: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Args, String> {
+    read(lexopt::Parser::from_args(args)).map_err(|error| format!("{error}; `twcmanager --help` lists what there is"))
+}
+
+fn read(mut parser: lexopt::Parser) -> Result<Args, lexopt::Error> {
+    let mut name: Option<String> = None;
+    let mut verbosity: u8 = 0;
+    let mut check = CheckArgs::default();
+    let mut port = 8088;
+    let mut link = None;
+    let (mut connectors, mut seed) = (3, 1);
+    let mut hex = Vec::new();
+    while let Some(arg) = parser.next()? {
+        let command = name.as_deref().unwrap_or("run");
+        match arg {
+            Short('h') | Long("help") => return Ok(Args { command: Command::Help, verbosity }),
+            Short('V') | Long("version") => return Ok(Args { command: Command::Version, verbosity }),
+            Short('v') | Long("verbose") => verbosity = verbosity.saturating_add(1),
+            Long("config") if matches!(command, "run" | "check") => check.config = Some(parser.value()?.into()),
+            Long("json") if command == "check" => check.json = true,
+            Long("ems") if command == "check" => check.ems = Some(parser.value()?.string()?),
+            Long("record") if command == "check" => check.record = Some(parser.value()?.into()),
+            Long("replay") if command == "check" => check.replay = Some(parser.value()?.into()),
+            Long("port") if command == "demo" => port = parser.value()?.parse()?,
+            Long("listen") if command == "simulate-bus" => link = Some(SimulatedLink::Tcp(parser.value()?.parse()?)),
+            Long("pty") if command == "simulate-bus" => link = Some(SimulatedLink::Pty(parser.value()?.into())),
+            Long("connectors") if command == "simulate-bus" => connectors = parser.value()?.parse()?,
+            Long("seed") if command == "simulate-bus" => seed = parser.value()?.parse()?,
+            Value(value) if name.is_none() => name = Some(value.string()?),
+            Value(value) if command == "decode" => hex.push(value.string()?),
+            other => return Err(other.unexpected()),
+        }
+    }
+    let command = match name.as_deref() {
+        None | Some("run") => Command::Run { config: check.config },
+        Some("demo") => Command::Demo { port },
+        Some("check") if check.record.is_some() && check.replay.is_some() => {
+            return Err("--record and --replay exclude each other".into());
+        }
+        Some("check") => Command::Check(check),
+        Some("simulate-bus") if connectors == 0 => return Err("--connectors needs at least 1".into()),
+        Some("simulate-bus") => {
+            let link = link.ok_or("simulate-bus needs --listen ADDR:PORT or --pty PATH")?;
+            Command::SimulateBus { link, connectors, seed }
+        }
+        Some("decode") if hex.is_empty() => return Err("decode needs the bytes of a frame in hex".into()),
+        Some("decode") => Command::Decode { hex },
+        Some(other) => return Err(format!("there is no command `{other}`").into()),
+    };
+    Ok(Args { command, verbosity })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Args, String> {
+        parse(line.split_whitespace().map(Into::into))
+    }
+
+    #[test]
+    fn without_a_command_it_runs() {
+        assert_eq!(parsed("").unwrap().command, Command::Run { config: None });
+        let with_config = parsed("--config a.json -vv").unwrap();
+        assert_eq!(with_config, Args { command: Command::Run { config: Some("a.json".into()) }, verbosity: 2 });
+    }
+
+    #[test]
+    fn options_belong_to_their_command() {
+        assert!(parsed("demo --json").unwrap_err().contains("--json"));
+        assert_eq!(parsed("demo --port 9000").unwrap().command, Command::Demo { port: 9000 });
+    }
+
+    #[test]
+    fn mistakes_say_what_is_needed() {
+        assert!(parsed("simulate-bus").unwrap_err().contains("--listen"));
+        assert!(parsed("dance").unwrap_err().contains("dance"));
+        assert!(parsed("check --record a --replay b").unwrap_err().contains("exclude"));
+    }
+}
