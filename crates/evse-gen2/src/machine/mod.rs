@@ -1,0 +1,1 @@
+//! The bus without its port: time and frames in, frames and news out.
