@@ -95,10 +95,7 @@ impl Relaxed<'_> {
             }
             _ => {
                 let word = self.plain_word();
-                let (value, remark) = scalar::plain(&word);
-                if let Some(remark) = remark {
-                    self.note(start, false, remark);
-                }
+                let value = scalar::plain(&word);
                 Node { at, content: Content::Scalar { value, spelling: Some(word) } }
             }
         }
@@ -220,13 +217,18 @@ impl Relaxed<'_> {
                     self.value_unless_separator()
                 }
                 Some(c) if c == ' ' && self.value_follows_on_line() => {
-                    self.error(self.at, format!("a colon is missing after the name `{key}`"));
+                    self.error(self.at, "a colon is missing between the name and its value".into());
                     self.skip_blanks();
                     self.value()
                 }
                 next => {
                     let is_alone = matches!(next, Some(',' | '}')) && had_comma;
-                    self.note(start, !is_alone, format!("`{key}` has no value; write `\"{key}\": ` and the value"));
+                    self.note(
+                        start,
+                        !is_alone,
+                        "this name has no value; write a colon and the value after it, or mend the quotes before it"
+                            .into(),
+                    );
                     Node::null(key_at)
                 }
             };
@@ -277,10 +279,7 @@ impl Relaxed<'_> {
                 let name: String = rest.get(..length).unwrap_or_default().iter().collect();
                 self.at += length;
                 if name.trim_end().ends_with(['"', '\'']) {
-                    self.error(
-                        self.at - length,
-                        format!("{} looks like a name whose opening quote is missing", shown_text(name.trim())),
-                    );
+                    self.error(self.at - length, "this looks like a name whose opening quote is missing".into());
                     return Some(name.trim().trim_end_matches(['"', '\'']).to_owned());
                 }
                 Some(name.trim().to_owned())
@@ -382,7 +381,7 @@ impl Relaxed<'_> {
         if word.contains('"') {
             self.error(
                 start,
-                format!("there is a quote inside {}; is its opening quote or a comma missing?", shown_text(&word)),
+                "there is a quote inside this unquoted value; is its opening quote or a comma missing?".into(),
             );
         }
         word
@@ -400,8 +399,4 @@ pub(crate) fn add_member(members: &mut Vec<Member>, member: Member, say: impl Fn
 
 fn shown(c: char) -> String {
     if c == '`' { "a backquote".to_owned() } else { format!("`{c}`") }
-}
-
-fn shown_text(text: &str) -> String {
-    format!("`{}`", text.chars().take(40).collect::<String>())
 }

@@ -2,28 +2,24 @@
 
 use serde_json::{Number, Value};
 
-/// The value of an unquoted word, and a remark when its meaning may surprise.
+/// The value of an unquoted word.
 ///
 /// Booleans have eight spellings, `0x10`, `0b11` and `1_000` are numbers, a leading zero means octal. `12:30` stays text
 /// (a time), and so do dates and `1e3`; readers of numbers accept the latter as text.
-pub(crate) fn plain(word: &str) -> (Value, Option<String>) {
+pub(crate) fn plain(word: &str) -> Value {
     match word {
-        "" | "~" | "null" | "Null" | "NULL" => return (Value::Null, None),
-        "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => return (Value::Bool(true), None),
-        "no" | "No" | "NO" | "false" | "False" | "FALSE" | "off" | "Off" | "OFF" => return (Value::Bool(false), None),
+        "" | "~" | "null" | "Null" | "NULL" => return Value::Null,
+        "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => return Value::Bool(true),
+        "no" | "No" | "NO" | "false" | "False" | "FALSE" | "off" | "Off" | "OFF" => return Value::Bool(false),
         _ => {}
     }
-    if let Some((number, is_octal)) = integer(word) {
-        let remark = is_octal.then(|| format!("`{word}` starts with a zero and therefore means {number} (octal); write {number} if you mean that, or drop the zero"));
-        return (Value::Number(number), remark);
-    }
-    match float(word) {
-        Some(number) => (Value::Number(number), None),
-        None => (Value::String(word.to_owned()), None),
+    match integer(word).or_else(|| float(word)) {
+        Some(number) => Value::Number(number),
+        None => Value::String(word.to_owned()),
     }
 }
 
-fn integer(word: &str) -> Option<(Number, bool)> {
+fn integer(word: &str) -> Option<Number> {
     let (sign, digits) = match word.strip_prefix(['+', '-']) {
         Some(digits) => (if word.starts_with('-') { -1 } else { 1 }, digits),
         None => (1, word),
@@ -50,7 +46,7 @@ fn integer(word: &str) -> Option<(Number, bool)> {
         Ok(value) => Number::from(value),
         Err(_) => Number::from(i64::try_from(value).ok()?),
     };
-    Some((number, radix == 8))
+    Some(number)
 }
 
 fn float(word: &str) -> Option<Number> {
@@ -153,9 +149,8 @@ mod tests {
             ("99999999999999999999", json!("99999999999999999999")),
             ("18446744073709551615", json!(18_446_744_073_709_551_615_u64)),
         ] {
-            assert_eq!(plain(word).0, value, "{word}");
+            assert_eq!(plain(word), value, "{word}");
         }
-        assert!(plain("012").1.is_some());
     }
 
     #[test]

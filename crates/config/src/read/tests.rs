@@ -87,9 +87,9 @@ fn each_mistake_is_explained() {
         ("hello", "1:1 the file has to be an object"),
         ("{\"a\": @x}", "1:7 a value cannot begin with `@`"),
         ("{\"a\": {\"x\": 1 ], \"b\": 2}", "1:15 found `]`, but the bracket opened at 1:7"),
-        ("{a\": 1, b: @}", "1:2 `a\"` looks like a name whose opening quote is missing"),
+        ("{a\": 1, b: @}", "1:2 this looks like a name whose opening quote is missing"),
         ("{\"a\": \"x\" \"b\": 1}", "1:11 found `\"` after the value of `a`"),
-        ("{: 1}", "1:2 there is no name before this colon"),
+        ("{: 1, b: @}", "1:2 there is no name before this colon"),
         ("a: 1\n b: 2\n", "neither JSON"),
         ("\u{0}", "control character"),
     ] {

@@ -10,13 +10,16 @@ use crate::read::document::{Content, Member, Node};
 use crate::read::relaxed::add_member;
 use crate::read::{MAX_DEPTH, MAX_VALUES, scalar};
 
+/// Members so far, and the name that waits for its value.
+type Members = (Vec<Member>, Option<(String, Position)>);
+
 /// An unfinished list or object.
 struct Open {
     at: Position,
     anchor: usize,
     items: Vec<Node>,
     /// `None` for lists.
-    members: Option<(Vec<Member>, Option<(String, Position)>)>,
+    members: Option<Members>,
 }
 
 /// Parses blanked text as one YAML document. `None` after an error, which is the last note then.
@@ -63,10 +66,7 @@ impl Builder<'_> {
                 let node = if is_text {
                     Node::text(at, word.into_owned())
                 } else {
-                    let (value, remark) = scalar::plain(&word);
-                    if let Some(remark) = remark {
-                        self.notes.push((at, false, remark));
-                    }
+                    let value = scalar::plain(&word);
                     Node { at, content: Content::Scalar { value, spelling: Some(word.into_owned()) } }
                 };
                 self.finished(node, anchor, 1)

@@ -1,0 +1,114 @@
+//! Sections `vehicle`, `logging` and `controller.Gen3TWCs`.
+
+use super::Kind::{Choice, Flag, Integer, Number, Secret, Text};
+use super::control::{PASSWORD, USERNAME};
+use super::{ENABLED, Key, Section, Shape};
+
+const fn text(name: &'static str, meaning: &'static str) -> Key {
+    Key::new(name, Text, meaning)
+}
+
+const VEHICLE: &[Key] = &[Key::new(
+    "commandPolicy",
+    Choice(&["prefer_ble", "ble_only", "api_only"]),
+    "Which way cars are told something; when given here the web page cannot change it.",
+)];
+const API: &[Key] = &[Key::new("enabled", Flag, "Whether Tesla's cloud is used.").flag(true)];
+const BLE: &[Key] = &[Key::new("enabled", Flag, "Whether cars are spoken to over Bluetooth.").flag(true)];
+const MQTT_HOST: Key = text("mqtt_host", "Host of the MQTT broker.");
+const MQTT_USER: Key = text("mqtt_user", "User name at the broker.");
+const MQTT_PASS: Key = Key::new("mqtt_pass", Secret, "Password at the broker.");
+const MQTT_PREFIX: Key = text("mqtt_prefix", "First part of the topics; may have several levels.");
+const SYNC_TELEMETRY: Key =
+    Key::new("syncTelemetry", Flag, "Whether the state of cars is taken from MQTT.").flag(false);
+const FLEET: &[Key] = &[ENABLED, SYNC_TELEMETRY, MQTT_HOST, MQTT_USER, MQTT_PASS, MQTT_PREFIX];
+const HOME_ASSISTANT: &[Key] = &[
+    ENABLED,
+    text("url", "Address of Home Assistant, such as `http://192.168.1.5:8123`."),
+    Key::new("longLivedToken", Secret, "Long-lived access token of Home Assistant."),
+];
+const TESLAMATE: &[Key] = &[
+    ENABLED,
+    Key::new("syncTokens", Flag, "Whether the login to Tesla's cloud is taken from TeslaMate's database.").flag(false),
+    text("db_host", "Host of TeslaMate's database."),
+    text("db_name", "Name of the database."),
+    text("db_user", "User of the database."),
+    Key::new("db_pass", Secret, "Password of the database."),
+    Key::new("encryption_key", Secret, "TeslaMate's ENCRYPTION_KEY; needed for `syncTokens`."),
+    SYNC_TELEMETRY,
+    MQTT_HOST,
+    MQTT_USER,
+    MQTT_PASS,
+    MQTT_PREFIX,
+];
+
+const LOGGING: &[Key] = &[Key::new("use_icons", Flag, "Whether logger names carry a pictogram.").flag(true)];
+const CONSOLE: &[Key] = &[
+    Key::new("enabled", Flag, "Whether messages are written to standard output.").flag(true),
+    Key::new("simple", Flag, "Without time and colour, for the journal.").flag(false),
+];
+const FILE: &[Key] = &[ENABLED, text("path", "Folder of the log files.").text("/etc/twcmanager/log")];
+const SENTRY: &[Key] = &[ENABLED, Key::new("DSN", Secret, "Address that errors are reported to.")];
+const CSV: &[Key] = &[ENABLED, text("path", "Folder of the CSV files.").text("/etc/twcmanager/csv")];
+const MYSQL: &[Key] = &[
+    ENABLED,
+    text("host", "Host of the database."),
+    Key::new("port", Integer, "Port of the database.").range(1.0, 65_535.0).number(3306.0),
+    text("database", "Name of the database."),
+    USERNAME,
+    PASSWORD,
+];
+const SQLITE: &[Key] = &[ENABLED, text("path", "The database file.")];
+const MUTE: &[Key] = &[
+    Key::new("ChargeSessions", Flag, "Leaves out charging sessions.").flag(false),
+    Key::new("GreenEnergy", Flag, "Leaves out generation and consumption.").flag(false),
+    Key::new("SlavePower", Flag, "Leaves out the power of each connector.").flag(false),
+    Key::new("SlaveStatus", Flag, "Leaves out meter readings and voltages of each connector.").flag(false),
+    Key::new("DebugLogLevelGreaterThan", Integer, "Nothing.").number(1.0).ignored("set `config.logLevel`"),
+];
+
+const GEN3: &[Key] = &[
+    ENABLED,
+    text("port", "Serial device of the meter line.").text("/dev/ttyUSB1"),
+    Key::new("baudrate", Integer, "Speed.").range(300.0, 4_000_000.0).number(115_200.0),
+    Key::new("stopbits", Integer, "Stop bits.").range(1.0, 2.0).number(1.0),
+    Key::new("bytesize", Integer, "Data bits.").range(7.0, 8.0).number(8.0),
+    Key::new("parity", Choice(&["N", "E", "O"]), "Parity: none, even, odd.").text("N"),
+];
+const GEN3_DEVICES: &[Key] = &[
+    text("ip", "Address of the Wall Connector."),
+    Key::new("fuseAmps", Number, "Fuse that the connector believes it guards.")
+        .unit("A")
+        .range(0.0, 1000.0)
+        .number(48.0),
+    Key::new("phases", Integer, "Phases it is wired with.").range(1.0, 3.0).number(1.0),
+];
+
+pub(super) fn sections() -> Vec<Section> {
+    vec![
+        Section::new(&["vehicle"], VEHICLE, "How cars are spoken to."),
+        Section::new(&["vehicle", "teslaAPI"], API, "Tesla's cloud."),
+        Section::new(&["vehicle", "teslaBLE"], BLE, "Bluetooth."),
+        Section::new(&["vehicle", "teslaFleetTelemetryMQTT"], FLEET, "Telemetry that cars send themselves, by MQTT."),
+        Section::new(&["vehicle", "HomeAssistant"], HOME_ASSISTANT, "Cars that Home Assistant knows."),
+        Section::new(&["vehicle", "TeslaMate"], TESLAMATE, "Cars that TeslaMate knows."),
+        Section::new(&["logging"], LOGGING, "Where messages and records go."),
+        Section::new(&["logging", "Console"], CONSOLE, "Standard output."),
+        Section::new(&["logging", "FileLogger"], FILE, "Log files, a new one each hour."),
+        Section::new(&["logging", "FileLogger", "mute"], MUTE, "Kinds of records left out."),
+        Section::new(&["logging", "Sentry"], SENTRY, "Error reports to Sentry."),
+        Section::new(&["logging", "Sentry", "mute"], MUTE, "Kinds of records left out."),
+        Section::new(&["logging", "CSV"], CSV, "CSV files."),
+        Section::new(&["logging", "CSV", "mute"], MUTE, "Kinds of records left out."),
+        Section::new(&["logging", "MySQL"], MYSQL, "A MySQL or MariaDB database."),
+        Section::new(&["logging", "MySQL", "mute"], MUTE, "Kinds of records left out."),
+        Section::new(&["logging", "SQLite"], SQLITE, "An SQLite database."),
+        Section::new(&["logging", "SQLite", "mute"], MUTE, "Kinds of records left out."),
+        Section::new(
+            &["controller.Gen3TWCs"],
+            GEN3,
+            "Gen 3 Wall Connectors, steered by standing in for their meter. The name really contains a dot.",
+        ),
+        Section::new(&["controller.Gen3TWCs", "devices"], GEN3_DEVICES, "The connectors.").shaped(Shape::Many),
+    ]
+}

@@ -1,0 +1,293 @@
+//! Sections `control`, `status` and `vehicle`: who we talk to.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use super::fields::Fields;
+use crate::Secret;
+
+/// Access to an MQTT broker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Broker {
+    /// Host name or address.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// Whether to use TLS.
+    pub tls: bool,
+    /// User name and password; only when both are given.
+    pub login: Option<(String, Secret)>,
+}
+
+impl Broker {
+    fn resolve(fields: Fields<'_>) -> Broker {
+        let tls = fields.flag("brokerTLS");
+        Broker {
+            host: fields.text("brokerIP"),
+            port: fields.opt_whole("brokerPort").unwrap_or(if tls { 8883 } else { 1883 }),
+            tls,
+            login: fields.opt_text("username").zip(fields.secret("password")),
+        }
+    }
+
+    /// The older names, without port and TLS.
+    fn resolve_old(fields: Fields<'_>) -> Broker {
+        Broker {
+            host: fields.text("mqtt_host"),
+            port: 1883,
+            tls: false,
+            login: fields.opt_text("mqtt_user").zip(fields.secret("mqtt_pass")),
+        }
+    }
+}
+
+/// Section `control`, resolved: only what is switched on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Control {
+    /// The web page and HTTP interface, with its port.
+    pub http: Option<u16>,
+    /// Commands by MQTT.
+    pub mqtt: Option<MqttControl>,
+    /// The old message queue.
+    pub ipc: bool,
+    /// OCPP charge points.
+    pub ocpp: Option<Ocpp>,
+}
+
+/// Commands by MQTT.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MqttControl {
+    /// The broker.
+    pub broker: Broker,
+    /// First part of all topics.
+    pub topic_prefix: String,
+}
+
+/// Where OCPP charge points connect to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ocpp {
+    /// Address to listen on.
+    pub host: String,
+    /// Port to listen on.
+    pub port: u16,
+}
+
+impl Control {
+    pub(super) fn resolve(root: &Value) -> Control {
+        let fields = Fields::at(root, &["control"]);
+        let [http, mqtt, ipc, ocpp] = ["HTTP", "MQTT", "IPC", "OCPP"].map(|name| fields.below(name));
+        Control {
+            http: http.flag("enabled").then(|| http.whole("listenPort")),
+            mqtt: mqtt
+                .flag("enabled")
+                .then(|| MqttControl { broker: Broker::resolve(mqtt), topic_prefix: mqtt.text("topicPrefix") }),
+            ipc: ipc.flag("enabled"),
+            ocpp: ocpp.flag("enabled").then(|| Ocpp { host: ocpp.text("serverHost"), port: ocpp.whole("serverPort") }),
+        }
+    }
+}
+
+/// Section `status`, resolved: only what is switched on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Status {
+    /// Home Assistant over HTTP.
+    pub hass: Option<HassStatus>,
+    /// MQTT.
+    pub mqtt: Option<MqttStatus>,
+    /// OpenTelemetry, as checked.
+    pub otel: Option<Map<String, Value>>,
+}
+
+/// Values pushed to Home Assistant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HassStatus {
+    /// Host.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// Whether to use HTTPS.
+    pub https: bool,
+    /// Access token.
+    pub api_key: Option<Secret>,
+    /// Pause between rounds.
+    pub message_rate: Duration,
+    /// Unchanged values are repeated after this.
+    pub resend_rate: Duration,
+    /// Pause after an error.
+    pub retry_rate: Duration,
+}
+
+/// Values published by MQTT.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MqttStatus {
+    /// The broker. Its port stays 1883 with TLS unless given, as it always did.
+    pub broker: Broker,
+    /// First part of all topics.
+    pub topic_prefix: String,
+    /// Shortest time between messages on a topic; zero sends every change.
+    pub rate_limit: Duration,
+    /// Whether Home Assistant is told of all sensors.
+    pub discovery: bool,
+    /// First part of the discovery topics, without slashes at its ends.
+    pub discovery_prefix: String,
+    /// First part of device names.
+    pub device_name_prefix: String,
+}
+
+impl Status {
+    pub(super) fn resolve(root: &Value) -> Status {
+        let fields = Fields::at(root, &["status"]);
+        let [hass, mqtt, otel] = ["HASS", "MQTT", "OTEL"].map(|name| fields.below(name));
+        Status {
+            hass: hass.flag("enabled").then(|| HassStatus {
+                host: hass.text("serverIP"),
+                port: hass.whole("serverPort"),
+                https: hass.flag("useHttps"),
+                api_key: hass.secret("apiKey"),
+                message_rate: hass.seconds("msgRateInSeconds"),
+                resend_rate: hass.seconds("resendRateInSeconds"),
+                retry_rate: hass.seconds("retryRateInSeconds"),
+            }),
+            mqtt: mqtt.flag("enabled").then(|| MqttStatus {
+                broker: Broker { port: mqtt.opt_whole("brokerPort").unwrap_or(1883), ..Broker::resolve(mqtt) },
+                topic_prefix: mqtt.text("topicPrefix"),
+                rate_limit: mqtt.seconds("ratelimit"),
+                discovery: mqtt.flag("homeassistantDiscovery"),
+                discovery_prefix: mqtt.text("discoveryPrefix").trim_matches('/').to_owned(),
+                device_name_prefix: mqtt.text("deviceNamePrefix"),
+            }),
+            otel: otel.flag("enabled").then(|| otel.map().clone()),
+        }
+    }
+}
+
+/// Section `vehicle`, resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Vehicle {
+    /// `commandPolicy`; when given it overrides the setting and locks it.
+    pub command_policy: Option<CommandPolicy>,
+    /// Whether Tesla's cloud is used.
+    pub tesla_api: bool,
+    /// Whether Bluetooth is used.
+    pub tesla_ble: bool,
+    /// Whether `teslaBLE.enabled` was left out, so that Bluetooth is on by default and its absence is no mistake.
+    pub tesla_ble_by_default: bool,
+    /// Telemetry from cars by MQTT.
+    pub fleet_telemetry: Option<CarTelemetry>,
+    /// Cars that Home Assistant knows.
+    pub home_assistant: Option<HomeAssistant>,
+    /// Cars that TeslaMate knows.
+    pub teslamate: Option<TeslaMate>,
+}
+
+/// Which way cars are told something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CommandPolicy {
+    /// Bluetooth first.
+    #[default]
+    PreferBle,
+    /// Bluetooth only.
+    BleOnly,
+    /// The cloud only.
+    ApiOnly,
+}
+
+impl CommandPolicy {
+    /// From its spelling in files.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "prefer_ble" => Some(CommandPolicy::PreferBle),
+            "ble_only" => Some(CommandPolicy::BleOnly),
+            "api_only" => Some(CommandPolicy::ApiOnly),
+            _ => None,
+        }
+    }
+
+    /// Its spelling in files.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            CommandPolicy::PreferBle => "prefer_ble",
+            CommandPolicy::BleOnly => "ble_only",
+            CommandPolicy::ApiOnly => "api_only",
+        }
+    }
+}
+
+/// The state of cars by MQTT.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CarTelemetry {
+    /// The broker.
+    pub broker: Broker,
+    /// First part of the topics.
+    pub prefix: String,
+}
+
+/// Access to Home Assistant for cars.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HomeAssistant {
+    /// Base address.
+    pub url: String,
+    /// Access token.
+    pub token: Option<Secret>,
+}
+
+/// Access to TeslaMate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TeslaMate {
+    /// The database, when the login is taken from it.
+    pub tokens: Option<TeslaMateDatabase>,
+    /// The state of cars, when it is taken from MQTT.
+    pub telemetry: Option<CarTelemetry>,
+}
+
+/// TeslaMate's database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TeslaMateDatabase {
+    /// Host.
+    pub host: String,
+    /// Database.
+    pub name: String,
+    /// User.
+    pub user: String,
+    /// Password.
+    pub password: Option<Secret>,
+    /// Key that the tokens are encrypted with.
+    pub encryption_key: Option<Secret>,
+}
+
+impl Vehicle {
+    pub(super) fn resolve(root: &Value, is_ble_given: bool) -> Vehicle {
+        let fields = Fields::at(root, &["vehicle"]);
+        let [api, ble, fleet, assistant, mate] =
+            ["teslaAPI", "teslaBLE", "teslaFleetTelemetryMQTT", "HomeAssistant", "TeslaMate"]
+                .map(|name| fields.below(name));
+        let telemetry = |fields: Fields<'_>| {
+            fields
+                .flag("syncTelemetry")
+                .then(|| CarTelemetry { broker: Broker::resolve_old(fields), prefix: fields.text("mqtt_prefix") })
+        };
+        Vehicle {
+            command_policy: fields.opt_text("commandPolicy").and_then(|name| CommandPolicy::from_name(&name)),
+            tesla_api: api.flag("enabled"),
+            tesla_ble: ble.flag("enabled"),
+            tesla_ble_by_default: !is_ble_given,
+            fleet_telemetry: Some(fleet).filter(|fleet| fleet.flag("enabled")).and_then(telemetry),
+            home_assistant: assistant
+                .flag("enabled")
+                .then(|| HomeAssistant { url: assistant.text("url"), token: assistant.secret("longLivedToken") }),
+            teslamate: mate.flag("enabled").then(|| TeslaMate {
+                tokens: mate.flag("syncTokens").then(|| TeslaMateDatabase {
+                    host: mate.text("db_host"),
+                    name: mate.text("db_name"),
+                    user: mate.text("db_user"),
+                    password: mate.secret("db_pass"),
+                    encryption_key: mate.secret("encryption_key"),
+                }),
+                telemetry: telemetry(mate),
+            }),
+        }
+    }
+}
