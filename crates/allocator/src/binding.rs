@@ -75,6 +75,8 @@ pub enum Unserved {
     Lost,
     /// It is measured, not steered.
     ReadOnly,
+    /// Another one with the same id was named before it.
+    Duplicate,
 }
 
 /// Why a charging point's ideal target is what it is.
@@ -140,6 +142,7 @@ impl Unserved {
             Unserved::Faulted => "faulted",
             Unserved::Lost => "lost",
             Unserved::ReadOnly => "read_only",
+            Unserved::Duplicate => "duplicate",
         }
     }
 }
@@ -213,6 +216,7 @@ impl fmt::Display for Binding {
                 Unserved::Faulted => "It reports a fault and is not started.",
                 Unserved::Lost => "It does not answer; what it may still draw is reckoned with.",
                 Unserved::ReadOnly => "It is measured but cannot be steered.",
+                Unserved::Duplicate => "Another charging point has the same name; give each a name of its own.",
             }),
         }
     }

@@ -5,6 +5,8 @@
 mod allocate;
 mod binding;
 mod circuits;
+mod fill;
+mod ledger;
 mod request;
 mod rotation;
 
