@@ -21,11 +21,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let config = ServerConfig {
         listeners: vec![Listen::loopback(0)],
-        limits: Limits {
-            connections: clients + 1,
-            connections_per_peer: clients + 1,
-            ..Limits::default()
-        },
+        limits: Limits { connections: clients + 1, connections_per_peer: clients + 1, ..Limits::default() },
         ..ServerConfig::default()
     };
     let handler = |_: Request| Response::json(200, "{\"chargeNowAmps\":16}");
@@ -62,9 +58,8 @@ fn client(port: u16, is_over: &AtomicBool, total: &AtomicU64) -> std::io::Result
     socket.set_nodelay(true)?;
     let mut buffer = [0; 2048];
     while !is_over.load(Ordering::Relaxed) {
-        socket.write_all(
-            b"GET /api/getStatus HTTP/1.1\r\nHost: localhost\r\nUser-Agent: load\r\nAccept: */*\r\n\r\n",
-        )?;
+        socket
+            .write_all(b"GET /api/getStatus HTTP/1.1\r\nHost: localhost\r\nUser-Agent: load\r\nAccept: */*\r\n\r\n")?;
         let mut have = 0;
         // The answer is small and ends with its JSON.
         while !buffer[..have].ends_with(b"}") {

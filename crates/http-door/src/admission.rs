@@ -33,11 +33,7 @@ pub(crate) enum Admission {
 
 /// Decides about a newcomer from `peer`.
 pub(crate) fn admit(peer: IpAddr, places: &[Place], limits: &Limits) -> Admission {
-    let of_peer: Vec<Place> = places
-        .iter()
-        .filter(|place| place.peer == peer)
-        .copied()
-        .collect();
+    let of_peer: Vec<Place> = places.iter().filter(|place| place.peer == peer).copied().collect();
     if of_peer.len() >= limits.connections_per_peer {
         return instead_of(&of_peer);
     }
@@ -62,10 +58,9 @@ pub(crate) fn dispensable(places: &[Place]) -> Option<usize> {
         .min_by_key(|place| {
             // Among half requests, the address that holds most of them pays first.
             let crowd = match place.standing {
-                Standing::Arriving | Standing::Receiving | Standing::Sending => places
-                    .iter()
-                    .filter(|other| other.peer == place.peer && other.standing == place.standing)
-                    .count(),
+                Standing::Arriving | Standing::Receiving | Standing::Sending => {
+                    places.iter().filter(|other| other.peer == place.peer && other.standing == place.standing).count()
+                }
                 _ => 0,
             };
             (place.standing, usize::MAX - crowd, place.since)
@@ -97,11 +92,7 @@ mod tests {
     }
 
     fn limits() -> Limits {
-        Limits {
-            connections: 4,
-            connections_per_peer: 2,
-            ..Limits::default()
-        }
+        Limits { connections: 4, connections_per_peer: 2, ..Limits::default() }
     }
 
     #[test]

@@ -34,11 +34,7 @@ impl BodyReader {
             Framing::Length(left) => Stage::Counted { left },
             Framing::Chunked => Stage::ChunkLine { line: Vec::new() },
         };
-        BodyReader {
-            stage,
-            limit,
-            body: Vec::new(),
-        }
+        BodyReader { stage, limit, body: Vec::new() }
     }
 
     pub(crate) fn is_complete(&self) -> bool {
@@ -89,10 +85,7 @@ impl BodyReader {
                         return Err(Reject::BodyTooLarge);
                     }
                     self.stage = match size {
-                        0 => Stage::Trailers {
-                            line: Vec::new(),
-                            taken: 0,
-                        },
+                        0 => Stage::Trailers { line: Vec::new(), taken: 0 },
                         left => Stage::ChunkData { left },
                     };
                 }
@@ -131,11 +124,7 @@ impl BodyReader {
 }
 
 /// Moves bytes into `line` until CR LF, which is cut off. Control characters and other line ends are refused.
-fn take_line<'a>(
-    line: &mut Vec<u8>,
-    input: &'a [u8],
-    limit: usize,
-) -> Result<(bool, &'a [u8]), Reject> {
+fn take_line<'a>(line: &mut Vec<u8>, input: &'a [u8], limit: usize) -> Result<(bool, &'a [u8]), Reject> {
     for (at, &byte) in input.iter().enumerate() {
         match (line.last() == Some(&b'\r'), byte) {
             (true, b'\n') => {
@@ -157,10 +146,7 @@ fn take_line<'a>(
 
 /// Hexadecimal digits, then the end of the line or an extension (RFC 9112, 7.1.1), which is ignored.
 fn chunk_size(line: &[u8]) -> Result<usize, Reject> {
-    let digits = line
-        .iter()
-        .position(|byte| !byte.is_ascii_hexdigit())
-        .unwrap_or(line.len());
+    let digits = line.iter().position(|byte| !byte.is_ascii_hexdigit()).unwrap_or(line.len());
     let (digits, extension) = line.split_at(digits);
     if digits.is_empty() || !matches!(extension.trim_ascii_start(), [] | [b';', ..]) {
         return Err(Reject::BadChunk);
@@ -200,11 +186,7 @@ mod tests {
     fn chunked_in_any_pieces() {
         let bytes = b"3\r\nabc\r\n00A ;ext=\"x\"\r\n0123456789\r\n0\r\nTrailer: x\r\n\r\nGET";
         for step in 1..bytes.len() {
-            assert_eq!(
-                read(Framing::Chunked, bytes, step),
-                Ok((b"abc0123456789".to_vec(), 3)),
-                "pieces of {step}"
-            );
+            assert_eq!(read(Framing::Chunked, bytes, step), Ok((b"abc0123456789".to_vec(), 3)), "pieces of {step}");
         }
     }
 

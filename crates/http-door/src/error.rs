@@ -69,7 +69,9 @@ pub enum DoorError {
         detail: String,
     },
     /// Certificate and key are readable but unfit, for example not a pair.
-    #[error("the certificate and the key cannot be used together: {0}; check that both files belong to the same certificate")]
+    #[error(
+        "the certificate and the key cannot be used together: {0}; check that both files belong to the same certificate"
+    )]
     TlsPair(#[source] rustls::Error),
     /// The system refused a thread or a descriptor.
     #[error("the web server could not get what it needs from the system: {0}")]

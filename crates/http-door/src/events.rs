@@ -39,11 +39,7 @@ impl Event {
 
     /// Tells the browser how long to wait before it reconnects.
     pub fn retry_after(wait: std::time::Duration) -> Event {
-        Event {
-            bytes: format!("retry: {}\n\n", wait.as_millis())
-                .into_bytes()
-                .into(),
-        }
+        Event { bytes: format!("retry: {}\n\n", wait.as_millis()).into_bytes().into() }
     }
 
     fn encode(name: Option<&str>, id: Option<&str>, data: &str) -> Event {
@@ -62,9 +58,7 @@ impl Event {
             text.push('\n');
         }
         text.push('\n');
-        Event {
-            bytes: text.into_bytes().into(),
-        }
+        Event { bytes: text.into_bytes().into() }
     }
 
     pub(crate) fn bytes(&self) -> Arc<[u8]> {
@@ -147,9 +141,7 @@ impl Drop for EventSender {
 
 impl fmt::Debug for EventSender {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("EventSender")
-            .field("is_open", &self.is_open())
-            .finish()
+        out.debug_struct("EventSender").field("is_open", &self.is_open()).finish()
     }
 }
 
@@ -173,12 +165,7 @@ impl EventStream {
     /// A sender and the stream it feeds.
     pub fn channel() -> (EventSender, EventStream) {
         let shared = Arc::new(Shared::default());
-        (
-            EventSender {
-                shared: Arc::clone(&shared),
-            },
-            EventStream { shared },
-        )
+        (EventSender { shared: Arc::clone(&shared) }, EventStream { shared })
     }
 
     /// From now on `notify` is called, once until the next pull, when there is something to pull.
@@ -275,9 +262,7 @@ mod tests {
 
     fn text(pull: Pull) -> String {
         match pull {
-            Pull::More(pieces) | Pull::Last(pieces) => {
-                String::from_utf8(pieces.concat()).expect("text")
-            }
+            Pull::More(pieces) | Pull::Last(pieces) => String::from_utf8(pieces.concat()).expect("text"),
             Pull::Overflowed => "overflowed".to_owned(),
         }
     }

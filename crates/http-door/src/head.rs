@@ -35,11 +35,7 @@ pub(crate) struct Head {
 
 /// Looks for the empty line that ends a head, from `scanned` on (where the last look ended), and refuses at the first
 /// byte that no head can hold. Returns the length of the head, empty line included.
-pub(crate) fn find_end(
-    bytes: &[u8],
-    scanned: usize,
-    limits: &Limits,
-) -> Result<Option<usize>, Reject> {
+pub(crate) fn find_end(bytes: &[u8], scanned: usize, limits: &Limits) -> Result<Option<usize>, Reject> {
     if bytes.first() == Some(&TLS_HANDSHAKE) {
         return Err(Reject::TlsOnPlainPort);
     }
@@ -52,11 +48,7 @@ pub(crate) fn find_end(
             (b'\r', b'\n') => {
                 let end = at + 1;
                 if bytes.get(..end).is_some_and(|head| head.ends_with(b"\r\n\r\n")) {
-                    return if end > limits.head {
-                        Err(too_large(bytes))
-                    } else {
-                        Ok(Some(end))
-                    };
+                    return if end > limits.head { Err(too_large(bytes)) } else { Ok(Some(end)) };
                 }
             }
             (_, b'\n') => return Err(Reject::BareLineFeed),
@@ -74,11 +66,7 @@ pub(crate) fn find_end(
 }
 
 fn too_large(bytes: &[u8]) -> Reject {
-    if bytes.contains(&b'\n') {
-        Reject::HeadTooLarge
-    } else {
-        Reject::TargetTooLong
-    }
+    if bytes.contains(&b'\n') { Reject::HeadTooLarge } else { Reject::TargetTooLong }
 }
 
 /// Reads a whole head, as delimited by [`find_end`].
@@ -96,8 +84,7 @@ pub(crate) fn parse(head: &[u8], limits: &Limits) -> Result<Head, Reject> {
         }
         Err(_) => return Err(Reject::BadRequestLine),
     }
-    let (Some(method), Some(target), Some(minor)) = (parsed.method, parsed.path, parsed.version)
-    else {
+    let (Some(method), Some(target), Some(minor)) = (parsed.method, parsed.path, parsed.version) else {
         return Err(Reject::BadRequestLine);
     };
     let is_http_1_0 = minor == 0;
@@ -114,10 +101,8 @@ pub(crate) fn parse(head: &[u8], limits: &Limits) -> Result<Head, Reject> {
         Some((_, rest)) => split_query(rest),
         None => split_query(target),
     };
-    let mut headers: Vec<(String, String)> = headers
-        .iter()
-        .map(|header| (header.name.to_ascii_lowercase(), text(header.value)))
-        .collect();
+    let mut headers: Vec<(String, String)> =
+        headers.iter().map(|header| (header.name.to_ascii_lowercase(), text(header.value))).collect();
     if let Some((authority, _)) = authority_in_target {
         // RFC 9112, 3.2.2: the authority of an absolute target replaces the Host header.
         headers.retain(|(name, _)| name != "host");
@@ -178,19 +163,11 @@ fn split_query(target: &str) -> (&str, &str) {
 
 /// Host name or address with an optional port: no user, no path, no space.
 fn is_host(value: &[u8]) -> bool {
-    value
-        .iter()
-        .all(|&byte| byte.is_ascii_alphanumeric() || b"-._~%:[]".contains(&byte))
+    value.iter().all(|&byte| byte.is_ascii_alphanumeric() || b"-._~%:[]".contains(&byte))
 }
 
-fn values<'a>(
-    headers: &'a [httparse::Header<'a>],
-    name: &'a str,
-) -> impl Iterator<Item = &'a [u8]> + 'a {
-    headers
-        .iter()
-        .filter(move |header| header.name.eq_ignore_ascii_case(name))
-        .map(|header| header.value)
+fn values<'a>(headers: &'a [httparse::Header<'a>], name: &'a str) -> impl Iterator<Item = &'a [u8]> + 'a {
+    headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value)
 }
 
 fn check_host(headers: &[httparse::Header<'_>], is_http_1_0: bool) -> Result<(), Reject> {
@@ -202,11 +179,7 @@ fn check_host(headers: &[httparse::Header<'_>], is_http_1_0: bool) -> Result<(),
     }
 }
 
-fn framing(
-    headers: &[httparse::Header<'_>],
-    is_http_1_0: bool,
-    limits: &Limits,
-) -> Result<Framing, Reject> {
+fn framing(headers: &[httparse::Header<'_>], is_http_1_0: bool, limits: &Limits) -> Result<Framing, Reject> {
     let mut encodings = values(headers, "transfer-encoding");
     let mut lengths = values(headers, "content-length");
     let encoding = encodings.next();

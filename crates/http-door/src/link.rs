@@ -56,17 +56,11 @@ pub(crate) enum Departure {
 
 impl Link {
     pub(crate) fn plain(socket: TcpStream) -> Link {
-        Link {
-            socket,
-            mode: Mode::Plain,
-        }
+        Link { socket, mode: Mode::Plain }
     }
 
     pub(crate) fn tls(socket: TcpStream, config: Arc<rustls::ServerConfig>) -> Link {
-        Link {
-            socket,
-            mode: Mode::Undecided(config),
-        }
+        Link { socket, mode: Mode::Undecided(config) }
     }
 
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Arrival {
@@ -74,15 +68,13 @@ impl Link {
             let mut first = [0];
             match retry(|| self.socket.peek(&mut first)) {
                 Ok(0) => return Arrival::End,
-                Ok(_) if first == [TLS_HANDSHAKE] => {
-                    match ServerConnection::new(Arc::clone(config)) {
-                        Ok(connection) => self.mode = Mode::Tls(Box::new(connection)),
-                        Err(error) => {
-                            log::error!("TLS cannot be started: {error}");
-                            return Arrival::Broken;
-                        }
+                Ok(_) if first == [TLS_HANDSHAKE] => match ServerConnection::new(Arc::clone(config)) {
+                    Ok(connection) => self.mode = Mode::Tls(Box::new(connection)),
+                    Err(error) => {
+                        log::error!("TLS cannot be started: {error}");
+                        return Arrival::Broken;
                     }
-                }
+                },
                 Ok(_) => {
                     self.mode = Mode::Plain;
                     return Arrival::NotTls;
@@ -165,11 +157,7 @@ impl Link {
     }
 }
 
-fn read_tls(
-    connection: &mut ServerConnection,
-    socket: &mut TcpStream,
-    buffer: &mut [u8],
-) -> Arrival {
+fn read_tls(connection: &mut ServerConnection, socket: &mut TcpStream, buffer: &mut [u8]) -> Arrival {
     loop {
         match connection.reader().read(buffer) {
             Ok(0) => return Arrival::End,

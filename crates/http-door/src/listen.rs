@@ -20,10 +20,7 @@ pub(crate) fn open(listen: &Listen) -> Result<TcpListener, DoorError> {
     let candidates = match listen.address {
         Some(address) => vec![address],
         // IPv6 takes IPv4 clients as well; where it is switched off there is IPv4 alone.
-        None => vec![
-            IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-            IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-        ],
+        None => vec![IpAddr::V6(Ipv6Addr::UNSPECIFIED), IpAddr::V4(Ipv4Addr::UNSPECIFIED)],
     };
     let last = match listen.port {
         0 => 0,
@@ -34,32 +31,18 @@ pub(crate) fn open(listen: &Listen) -> Result<TcpListener, DoorError> {
             Ok(listener) => return Ok(listener),
             Err((_, error)) if error.kind() == io::ErrorKind::AddrInUse => {}
             Err((_, error)) if error.kind() == io::ErrorKind::PermissionDenied => {
-                return Err(DoorError::PortForbidden {
-                    port,
-                    setting: listen.setting,
-                });
+                return Err(DoorError::PortForbidden { port, setting: listen.setting });
             }
             Err((address, source)) => {
-                return Err(DoorError::Listen {
-                    address: address.to_string(),
-                    setting: listen.setting,
-                    source,
-                });
+                return Err(DoorError::Listen { address: address.to_string(), setting: listen.setting, source });
             }
         }
     }
-    Err(DoorError::PortTaken {
-        port: listen.port,
-        last,
-        setting: listen.setting,
-    })
+    Err(DoorError::PortTaken { port: listen.port, last, setting: listen.setting })
 }
 
 /// Opens the first of these addresses that this computer has.
-fn open_first(
-    candidates: &[IpAddr],
-    port: u16,
-) -> Result<TcpListener, (SocketAddr, io::Error)> {
+fn open_first(candidates: &[IpAddr], port: u16) -> Result<TcpListener, (SocketAddr, io::Error)> {
     let mut fault = None;
     for &address in candidates {
         let address = SocketAddr::new(address, port);
@@ -82,10 +65,7 @@ fn open_first(
         }
     }
     Err(fault.unwrap_or_else(|| {
-        (
-            SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port),
-            io::ErrorKind::AddrNotAvailable.into(),
-        )
+        (SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port), io::ErrorKind::AddrNotAvailable.into())
     }))
 }
 
@@ -143,10 +123,7 @@ mod tests {
         let next = second.local_addr().expect("bound").port();
         assert!(next > port && next <= port + 9);
         // Taken on one address is taken for "everywhere", too.
-        assert!(matches!(
-            open(&Listen::everywhere(port)),
-            Err(DoorError::PortTaken { .. })
-        ));
+        assert!(matches!(open(&Listen::everywhere(port)), Err(DoorError::PortTaken { .. })));
     }
 
     #[test]
@@ -161,10 +138,6 @@ mod tests {
     fn foreign_addresses_are_explained() {
         let foreign = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
         let error = open(&Listen::at(foreign, 0).named("\"listen\"")).expect_err("not ours");
-        assert!(
-            error
-                .to_string()
-                .starts_with("cannot listen on 192.0.2.1:0 (set in \"listen\")")
-        );
+        assert!(error.to_string().starts_with("cannot listen on 192.0.2.1:0 (set in \"listen\")"));
     }
 }

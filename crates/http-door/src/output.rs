@@ -96,12 +96,7 @@ pub(crate) enum BodyEnd {
 pub(crate) struct BadHeader(pub(crate) String);
 
 /// The head of an answer in bytes.
-pub(crate) fn head(
-    response: &Response,
-    end: BodyEnd,
-    is_http_1_0: bool,
-    is_last: bool,
-) -> Result<Vec<u8>, BadHeader> {
+pub(crate) fn head(response: &Response, end: BodyEnd, is_http_1_0: bool, is_last: bool) -> Result<Vec<u8>, BadHeader> {
     let mut headers = Vec::with_capacity(response.headers.len() + 1);
     // The engine would otherwise name itself and its version.
     headers.extend(Header::from_bytes(&b"Server"[..], &b"twcmanager"[..]));
@@ -118,19 +113,11 @@ pub(crate) fn head(
         BodyEnd::None => Some(0),
         BodyEnd::Chunked | BodyEnd::Close => None,
     };
-    let printed = tiny_http::Response::new(
-        StatusCode(response.status),
-        headers,
-        io::empty(),
-        length,
-        None,
-    )
-    // Only an unknown length makes it choose chunks.
-    .with_chunked_threshold(usize::MAX);
+    let printed = tiny_http::Response::new(StatusCode(response.status), headers, io::empty(), length, None)
+        // Only an unknown length makes it choose chunks.
+        .with_chunked_threshold(usize::MAX);
     let mut bytes = Vec::with_capacity(256);
-    printed
-        .raw_print(&mut bytes, version, &[], true, None)
-        .map_err(|error| BadHeader(error.to_string()))?;
+    printed.raw_print(&mut bytes, version, &[], true, None).map_err(|error| BadHeader(error.to_string()))?;
 
     // The engine has no say over the connection and always prints a length last; both are mended here.
     bytes.truncate(bytes.len() - b"\r\n".len());
@@ -151,9 +138,7 @@ fn checked_header(name: &str, value: &str) -> Result<Header, BadHeader> {
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     if name.is_empty()
         || !name.bytes().all(is_token)
-        || !value
-            .bytes()
-            .all(|byte| byte == b'\t' || (b' '..=b'~').contains(&byte))
+        || !value.bytes().all(|byte| byte == b'\t' || (b' '..=b'~').contains(&byte))
     {
         return Err(BadHeader(name.escape_debug().to_string()));
     }
@@ -168,9 +153,7 @@ mod tests {
         let bytes = head(response, end, is_http_1_0, is_last).expect("good headers");
         let text = String::from_utf8(bytes).expect("ASCII");
         // The date changes.
-        text.split_inclusive("\r\n")
-            .filter(|line| !line.starts_with("Date: "))
-            .collect()
+        text.split_inclusive("\r\n").filter(|line| !line.starts_with("Date: ")).collect()
     }
 
     #[test]
@@ -219,10 +202,7 @@ mod tests {
             ("", "a"),
         ] {
             let response = Response::new(302).with_header(name, value);
-            assert!(
-                head(&response, BodyEnd::Length(0), false, false).is_err(),
-                "{name:?}: {value:?}"
-            );
+            assert!(head(&response, BodyEnd::Length(0), false, false).is_err(), "{name:?}: {value:?}");
         }
     }
 

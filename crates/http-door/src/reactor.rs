@@ -49,11 +49,7 @@ pub(crate) struct Door {
 
 impl Door {
     pub(crate) fn new(socket: TcpListener, is_tls: bool) -> Door {
-        Door {
-            socket,
-            is_tls,
-            is_ready: true,
-        }
+        Door { socket, is_tls, is_ready: true }
     }
 }
 
@@ -108,8 +104,7 @@ impl Reactor {
     ) -> io::Result<Reactor> {
         for (index, door) in doors.iter_mut().enumerate() {
             let token = Token(MAILBOX.0 + 1 + index);
-            poll.registry()
-                .register(&mut door.socket, token, Interest::READABLE)?;
+            poll.registry().register(&mut door.socket, token, Interest::READABLE)?;
         }
         Ok(Reactor {
             first_token: MAILBOX.0 + 1 + doors.len(),
@@ -214,10 +209,7 @@ impl Reactor {
         }
         for slot in 0..self.slots.len() {
             if let Some(connection) = self.connection(slot)
-                && connection
-                    .session
-                    .next_timeout()
-                    .is_some_and(|due| now >= due)
+                && connection.session.next_timeout().is_some_and(|due| now >= due)
             {
                 connection.session.handle_timeout(now);
                 self.drive(now, slot);
@@ -283,24 +275,15 @@ impl Reactor {
         let Some(peer) = self.connection_of(id).map(|connection| connection.peer) else {
             return false;
         };
-        let streams = || {
-            self.connections()
-                .filter(|connection| connection.standing == Standing::Streaming)
-        };
+        let streams = || self.connections().filter(|connection| connection.standing == Standing::Streaming);
         let limits = &self.rules.limits;
         streams().count() >= limits.event_streams
-            || streams().filter(|stream| stream.peer == peer).count()
-                >= limits.event_streams_per_peer
+            || streams().filter(|stream| stream.peer == peer).count() >= limits.event_streams_per_peer
     }
 
     /// Lets one connection go as far as its socket allows.
     fn drive(&mut self, now: Instant, slot: usize) {
-        let Reactor {
-            slots,
-            buffer,
-            jobs,
-            ..
-        } = self;
+        let Reactor { slots, buffer, jobs, .. } = self;
         let Some(place) = slots.get_mut(slot) else {
             return;
         };
@@ -321,10 +304,7 @@ impl Reactor {
             self.accept_again = None;
         } else if let Some(request) = connection.session.take_request() {
             let connection = ConnectionId { slot, serial };
-            jobs.push(Job {
-                connection,
-                request,
-            });
+            jobs.push(Job { connection, request });
         }
     }
 
@@ -434,11 +414,9 @@ impl Reactor {
         let free = self.slots.iter().position(|slot| slot.connection.is_none());
         let slot = free.unwrap_or(self.slots.len());
         let token = Token(self.first_token + slot);
-        if let Err(error) = self.poll.registry().register(
-            &mut connection.link.socket,
-            token,
-            Interest::READABLE | Interest::WRITABLE,
-        ) {
+        if let Err(error) =
+            self.poll.registry().register(&mut connection.link.socket, token, Interest::READABLE | Interest::WRITABLE)
+        {
             log::warn!("a connection could not be taken: {error}");
             return None;
         }
@@ -452,14 +430,8 @@ impl Reactor {
     /// Warns, but not more than once in a while.
     fn complain(&mut self, now: Instant, what: &str) {
         self.complaints += 1;
-        if self
-            .last_complaint
-            .is_none_or(|last| now - last >= COMPLAINT_PERIOD)
-        {
-            log::warn!(
-                "{what} ({} times since the last such line)",
-                self.complaints
-            );
+        if self.last_complaint.is_none_or(|last| now - last >= COMPLAINT_PERIOD) {
+            log::warn!("{what} ({} times since the last such line)", self.complaints);
             self.last_complaint = Some(now);
             self.complaints = 0;
         }

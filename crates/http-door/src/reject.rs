@@ -43,10 +43,9 @@ impl Reject {
     pub(crate) fn status(self) -> u16 {
         use Reject::*;
         match self {
-            TlsOnPlainPort | PlainOnTlsPort | BadRequestLine | BadHeaderLine
-            | ControlCharacter | BareLineFeed | BareCarriageReturn | BadTarget | BadHost
-            | BothFramings | RepeatedLength | BadLength | ChunkedInOldVersion | BadChunk
-            | BodyCutShort => 400,
+            TlsOnPlainPort | PlainOnTlsPort | BadRequestLine | BadHeaderLine | ControlCharacter | BareLineFeed
+            | BareCarriageReturn | BadTarget | BadHost | BothFramings | RepeatedLength | BadLength
+            | ChunkedInOldVersion | BadChunk | BodyCutShort => 400,
             HeadTooLate | BodyTooLate => 408,
             BodyTooLarge => 413,
             TargetTooLong => 414,
@@ -65,24 +64,50 @@ impl Reject {
             TlsOnPlainPort => "this port speaks plain HTTP: use an address that begins with http://",
             PlainOnTlsPort => "this port speaks HTTPS: use an address that begins with https://",
             BadRequestLine => "the first line is not a request: send METHOD, space, target, space, HTTP/1.1",
-            BadHeaderLine => "a header line is malformed: send name, colon, value, without space before the colon and without folded lines",
+            BadHeaderLine => {
+                "a header line is malformed: send name, colon, value, without space before the colon and without folded lines"
+            }
             ControlCharacter => "the head holds a control character: send text only",
             BareLineFeed => "a line ends with LF alone: end every line of the head with CR LF",
             BareCarriageReturn => "the head holds a CR that is not followed by LF: end every line with CR LF",
-            BadTarget => "the request target is malformed: send a path that begins with / in visible ASCII, percent-encode the rest",
+            BadTarget => {
+                "the request target is malformed: send a path that begins with / in visible ASCII, percent-encode the rest"
+            }
             BadHost => "send exactly one Host header with a host name and optionally a port",
             BothFramings => "the request has both Transfer-Encoding and Content-Length: send one of them",
             RepeatedLength => "the request has more than one Content-Length: send one",
             BadLength => "Content-Length is not a plain decimal number: send the number of bytes of the body",
             ChunkedInOldVersion => "HTTP/1.0 has no Transfer-Encoding: send Content-Length",
-            BadChunk => "the chunked body is malformed: send size in hexadecimal, CR LF, data, CR LF and a last chunk of size 0",
+            BadChunk => {
+                "the chunked body is malformed: send size in hexadecimal, CR LF, data, CR LF and a last chunk of size 0"
+            }
             BodyCutShort => "the connection ended before the announced body was complete: send it again",
-            HeadTooLate => return format!("the head of the request did not arrive within {} s: send it again", limits.head_time.as_secs_f32()),
-            BodyTooLate => return format!("the body of the request did not arrive within {} s: send it again", limits.body_time.as_secs_f32()),
+            HeadTooLate => {
+                return format!(
+                    "the head of the request did not arrive within {} s: send it again",
+                    limits.head_time.as_secs_f32()
+                );
+            }
+            BodyTooLate => {
+                return format!(
+                    "the body of the request did not arrive within {} s: send it again",
+                    limits.body_time.as_secs_f32()
+                );
+            }
             BodyTooLarge => return format!("the body is larger than the {} bytes allowed: send less", limits.body),
-            TargetTooLong => return format!("the request line is longer than the {} bytes allowed: send a shorter address", limits.head),
+            TargetTooLong => {
+                return format!(
+                    "the request line is longer than the {} bytes allowed: send a shorter address",
+                    limits.head
+                );
+            }
             ExpectationUnknown => "the only expectation that is known is 100-continue: leave the Expect header out",
-            HeadTooLarge => return format!("the headers are larger than the {} bytes allowed: clear the cookies of this site or send fewer headers", limits.head),
+            HeadTooLarge => {
+                return format!(
+                    "the headers are larger than the {} bytes allowed: clear the cookies of this site or send fewer headers",
+                    limits.head
+                );
+            }
             TooManyHeaders => return format!("there are more than the {} headers allowed: send fewer", limits.headers),
             HandlerFailed => "something went wrong inside the program: its log says what",
             MethodUnknown => "this method is not known: use GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS",

@@ -40,17 +40,9 @@ impl Method {
 
     /// The method of this name; names are case-sensitive on the wire.
     pub(crate) fn from_token(token: &str) -> Option<Method> {
-        [
-            Method::Get,
-            Method::Head,
-            Method::Post,
-            Method::Put,
-            Method::Patch,
-            Method::Delete,
-            Method::Options,
-        ]
-        .into_iter()
-        .find(|method| method.as_str() == token)
+        [Method::Get, Method::Head, Method::Post, Method::Put, Method::Patch, Method::Delete, Method::Options]
+            .into_iter()
+            .find(|method| method.as_str() == token)
     }
 }
 
@@ -98,8 +90,7 @@ impl Request {
     /// The same request with one more header.
     #[must_use]
     pub fn with_header(mut self, name: &str, value: &str) -> Request {
-        self.headers
-            .push((name.to_ascii_lowercase(), value.to_owned()));
+        self.headers.push((name.to_ascii_lowercase(), value.to_owned()));
         self
     }
 
@@ -112,10 +103,7 @@ impl Request {
 
     /// The first header of this name, in whatever case it is asked for.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(have, _)| have.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(have, _)| have.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
     /// The path with percent-encoding undone. Compare this with names, never with file paths.
@@ -130,10 +118,7 @@ impl Request {
 
     /// The first value of this name in the query; empty if the name stands alone.
     pub fn query_value(&self, name: &str) -> Option<String> {
-        self.query_pairs()
-            .into_iter()
-            .find(|(have, _)| have == name)
-            .map(|(_, value)| value)
+        self.query_pairs().into_iter().find(|(have, _)| have == name).map(|(_, value)| value)
     }
 
     /// The body read as a submitted form (`application/x-www-form-urlencoded`), whatever its declared type.
@@ -154,9 +139,7 @@ fn form_pairs(text: &str) -> Vec<(String, String)> {
 }
 
 fn form_decode(text: &str) -> String {
-    percent_decode_str(&text.replace('+', " "))
-        .decode_utf8_lossy()
-        .into_owned()
+    percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned()
 }
 
 #[cfg(test)]

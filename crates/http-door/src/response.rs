@@ -65,24 +65,12 @@ pub struct Response {
 impl Response {
     /// An answer without headers and body.
     pub fn new(status: u16) -> Response {
-        Response {
-            status,
-            headers: Vec::new(),
-            body: Body::Empty,
-        }
+        Response { status, headers: Vec::new(), body: Body::Empty }
     }
 
     /// An answer of this content type.
-    pub fn with_content(
-        status: u16,
-        content_type: impl Into<Cow<'static, str>>,
-        body: impl Into<Body>,
-    ) -> Response {
-        Response {
-            status,
-            headers: vec![(Cow::Borrowed("Content-Type"), content_type.into())],
-            body: body.into(),
-        }
+    pub fn with_content(status: u16, content_type: impl Into<Cow<'static, str>>, body: impl Into<Body>) -> Response {
+        Response { status, headers: vec![(Cow::Borrowed("Content-Type"), content_type.into())], body: body.into() }
     }
 
     /// Plain text in UTF-8.
@@ -110,11 +98,7 @@ impl Response {
 
     /// The same answer with one more header.
     #[must_use]
-    pub fn with_header(
-        mut self,
-        name: impl Into<Cow<'static, str>>,
-        value: impl Into<Cow<'static, str>>,
-    ) -> Response {
+    pub fn with_header(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Cow<'static, str>>) -> Response {
         self.headers.push((name.into(), value.into()));
         self
     }
@@ -133,9 +117,7 @@ mod tests {
     #[test]
     fn errors_are_json_whatever_the_text_holds() {
         let response = Response::error(400, "say \"yes\"\nor no");
-        let Body::Owned(bytes) = response.body else {
-            panic!("an owned body")
-        };
+        let Body::Owned(bytes) = response.body else { panic!("an owned body") };
         let value: serde_json::Value = serde_json::from_slice(&bytes).expect("valid JSON");
         assert_eq!(value["error"], "say \"yes\"\nor no");
     }

@@ -99,19 +99,12 @@ impl Server {
         let mut listening = Vec::new();
         for listen in &config.listeners {
             if listen.is_tls && certificates.is_none() {
-                return Err(DoorError::NoCertificate {
-                    setting: listen.setting,
-                });
+                return Err(DoorError::NoCertificate { setting: listen.setting });
             }
             let socket = listen::open(listen)?;
-            listening.push(Listening {
-                address: socket.local_addr().map_err(DoorError::System)?,
-                is_tls: listen.is_tls,
-            });
-            doors.push(Door::new(
-                mio::net::TcpListener::from_std(socket),
-                listen.is_tls,
-            ));
+            listening
+                .push(Listening { address: socket.local_addr().map_err(DoorError::System)?, is_tls: listen.is_tls });
+            doors.push(Door::new(mio::net::TcpListener::from_std(socket), listen.is_tls));
         }
         let poll = Poll::new().map_err(DoorError::System)?;
         let waker = Waker::new(poll.registry(), MAILBOX).map_err(DoorError::System)?;
@@ -128,15 +121,8 @@ impl Server {
         )
         .map_err(DoorError::System)?;
         // From here on, dropping the server ends the threads that were started; the door's comes first since it ends the others.
-        let mut server = Server {
-            listening,
-            rules,
-            certificates,
-            mailbox,
-            jobs,
-            threads: Vec::new(),
-            running: Arc::default(),
-        };
+        let mut server =
+            Server { listening, rules, certificates, mailbox, jobs, threads: Vec::new(), running: Arc::default() };
         let jobs = Arc::clone(&server.jobs);
         server.spawn("http-door", move || {
             while catch_unwind(AssertUnwindSafe(|| reactor.run())).is_err() {
@@ -178,9 +164,7 @@ impl Server {
 
     /// The port of the first listener.
     pub fn port(&self) -> u16 {
-        self.listening
-            .first()
-            .map_or(0, |listening| listening.address.port())
+        self.listening.first().map_or(0, |listening| listening.address.port())
     }
 
     /// What happened so far.

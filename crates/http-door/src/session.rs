@@ -49,10 +49,7 @@ pub(crate) struct Rules {
 
 impl Rules {
     pub(crate) fn new(limits: Limits) -> Arc<Rules> {
-        Arc::new(Rules {
-            limits,
-            ..Rules::default()
-        })
+        Arc::new(Rules { limits, ..Rules::default() })
     }
 }
 
@@ -80,9 +77,7 @@ impl BodyShare {
 
 impl Drop for BodyShare {
     fn drop(&mut self) {
-        self.rules
-            .large_bodies
-            .fetch_sub(self.bytes, Ordering::Relaxed);
+        self.rules.large_bodies.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
@@ -176,12 +171,7 @@ impl Session {
             rules,
             peer,
             is_tls,
-            phase: Phase::Head {
-                deadline,
-                scanned: 0,
-                is_untouched: true,
-                is_first: true,
-            },
+            phase: Phase::Head { deadline, scanned: 0, is_untouched: true, is_first: true },
             input: Vec::new(),
             output: Output::default(),
             request: None,
@@ -253,7 +243,9 @@ impl Session {
         match output::head(&response, end, exchange.is_http_1_0, is_last) {
             Ok(head) => self.output.push(Piece::Owned(head)),
             Err(output::BadHeader(name)) => {
-                log::error!("a handler's answer was not sent: its header {name:?} holds a line break or another character that no header may hold");
+                log::error!(
+                    "a handler's answer was not sent: its header {name:?} holds a line break or another character that no header may hold"
+                );
                 return self.refuse(now, Reject::HandlerFailed);
             }
         }
@@ -287,12 +279,8 @@ impl Session {
         let limits = &self.rules.limits;
         match &mut self.phase {
             Phase::Writing { is_last: false, .. } if !self.is_ending => {
-                self.phase = Phase::Head {
-                    deadline: now + limits.idle_time,
-                    scanned: 0,
-                    is_untouched: true,
-                    is_first: false,
-                };
+                self.phase =
+                    Phase::Head { deadline: now + limits.idle_time, scanned: 0, is_untouched: true, is_first: false };
                 if self.input.is_empty() {
                     self.input = Vec::new();
                     if self.has_peer_ended {
@@ -313,14 +301,7 @@ impl Session {
 
     /// An event stream has news, or has overrun its client.
     pub(crate) fn pump(&mut self, now: Instant) {
-        let Phase::Streaming {
-            stream,
-            is_chunked,
-            deadline,
-            is_last,
-            ..
-        } = &mut self.phase
-        else {
+        let Phase::Streaming { stream, is_chunked, deadline, is_last, .. } = &mut self.phase else {
             return;
         };
         if !self.output.is_empty() {
@@ -343,8 +324,7 @@ impl Session {
         if total > 0 {
             *deadline = Some(now + self.rules.limits.write_time);
             if is_chunked {
-                self.output
-                    .push(Piece::Owned(format!("{total:x}\r\n").into_bytes()));
+                self.output.push(Piece::Owned(format!("{total:x}\r\n").into_bytes()));
             }
             for piece in pieces {
                 self.output.push(Piece::Shared(piece));
@@ -360,10 +340,7 @@ impl Session {
             if self.output.is_empty() {
                 self.leave(now);
             } else {
-                self.phase = Phase::Writing {
-                    deadline: now + self.rules.limits.write_time,
-                    is_last: true,
-                };
+                self.phase = Phase::Writing { deadline: now + self.rules.limits.write_time, is_last: true };
             }
         }
     }
@@ -378,10 +355,7 @@ impl Session {
                 if *is_chunked {
                     self.output.push(Piece::Static(b"0\r\n\r\n"));
                 }
-                self.phase = Phase::Writing {
-                    deadline: now + self.rules.limits.write_time,
-                    is_last: true,
-                };
+                self.phase = Phase::Writing { deadline: now + self.rules.limits.write_time, is_last: true };
                 if self.output.is_empty() {
                     self.close();
                 }
@@ -403,10 +377,7 @@ impl Session {
         let Body::Owned(body) = response.body else {
             return self.close();
         };
-        let response = Response {
-            body: Body::Empty,
-            ..response
-        };
+        let response = Response { body: Body::Empty, ..response };
         match output::head(&response, BodyEnd::Length(body.len()), is_http_1_0, true) {
             Ok(head) => self.output.push(Piece::Owned(head)),
             Err(_) => return self.close(),
@@ -415,10 +386,7 @@ impl Session {
             self.output.push(Piece::Owned(body));
         }
         self.input = Vec::new();
-        self.phase = Phase::Writing {
-            deadline: now + self.rules.limits.write_time,
-            is_last: true,
-        };
+        self.phase = Phase::Writing { deadline: now + self.rules.limits.write_time, is_last: true };
     }
 
     // Time.
@@ -443,19 +411,14 @@ impl Session {
         }
         match &self.phase {
             // Browsers open connections in advance and never use them.
-            Phase::Head {
-                is_untouched: true, ..
-            } => self.close(),
+            Phase::Head { is_untouched: true, .. } => self.close(),
             Phase::Head { .. } => self.refuse(now, Reject::HeadTooLate),
             Phase::Body { .. } => self.refuse(now, Reject::BodyTooLate),
             Phase::Answering { .. } => {
                 log::warn!("{}: no answer within the time allowed", self.peer);
                 self.refuse(now, Reject::AnswerTooLate);
             }
-            Phase::Writing { .. }
-            | Phase::Streaming { .. }
-            | Phase::Lingering { .. }
-            | Phase::Closed => self.close(),
+            Phase::Writing { .. } | Phase::Streaming { .. } | Phase::Lingering { .. } | Phase::Closed => self.close(),
         }
     }
 
@@ -478,10 +441,7 @@ impl Session {
         !self.has_peer_ended
             && matches!(
                 self.phase,
-                Phase::Head { .. }
-                    | Phase::Body { .. }
-                    | Phase::Streaming { .. }
-                    | Phase::Lingering { .. }
+                Phase::Head { .. } | Phase::Body { .. } | Phase::Streaming { .. } | Phase::Lingering { .. }
             )
     }
 
@@ -496,11 +456,7 @@ impl Session {
 
     pub(crate) fn standing(&self) -> Standing {
         match &self.phase {
-            Phase::Head {
-                is_untouched: true,
-                is_first: false,
-                ..
-            } => Standing::Idle,
+            Phase::Head { is_untouched: true, is_first: false, .. } => Standing::Idle,
             Phase::Head { .. } => Standing::Arriving,
             Phase::Body { .. } => Standing::Receiving,
             Phase::Streaming { .. } => Standing::Streaming,
@@ -524,10 +480,7 @@ impl Session {
             return self.close();
         }
         self.input = Vec::new();
-        self.phase = Phase::Lingering {
-            deadline: now + self.rules.limits.linger_time,
-            left: LINGER_BYTES,
-        };
+        self.phase = Phase::Lingering { deadline: now + self.rules.limits.linger_time, left: LINGER_BYTES };
     }
 
     /// Goes as far as `input` reaches.
@@ -545,13 +498,7 @@ impl Session {
     }
 
     fn advance_head(&mut self, now: Instant) -> Result<(), Reject> {
-        let Phase::Head {
-            deadline,
-            scanned,
-            is_untouched,
-            is_first,
-        } = &mut self.phase
-        else {
+        let Phase::Head { deadline, scanned, is_untouched, is_first } = &mut self.phase else {
             return Ok(());
         };
         let limits = &self.rules.limits;
@@ -583,16 +530,12 @@ impl Session {
         self.input.drain(..end);
         let reader = BodyReader::new(head.framing, limits.body);
         if head.expects_continue && !reader.is_complete() && self.input.is_empty() {
-            self.output
-                .push(Piece::Static(b"HTTP/1.1 100 Continue\r\n\r\n"));
+            self.output.push(Piece::Static(b"HTTP/1.1 100 Continue\r\n\r\n"));
         }
         self.phase = Phase::Body {
             head: Box::new(head),
             reader,
-            share: BodyShare {
-                rules: Arc::clone(&self.rules),
-                bytes: 0,
-            },
+            share: BodyShare { rules: Arc::clone(&self.rules), bytes: 0 },
             deadline: now + limits.body_time,
         };
         Ok(())
@@ -612,13 +555,7 @@ impl Session {
         if !reader.is_complete() {
             return Ok(());
         }
-        let Phase::Body {
-            head,
-            reader,
-            share,
-            ..
-        } = std::mem::replace(&mut self.phase, Phase::Closed)
-        else {
+        let Phase::Body { head, reader, share, .. } = std::mem::replace(&mut self.phase, Phase::Closed) else {
             return Ok(());
         };
         self.rules.requests.fetch_add(1, Ordering::Relaxed);

@@ -48,21 +48,12 @@ pub struct Listen {
 impl Listen {
     /// Reachable from the whole network.
     pub fn everywhere(port: u16) -> Listen {
-        Listen {
-            address: None,
-            port,
-            ports_to_try: 0,
-            is_tls: false,
-            setting: "the port",
-        }
+        Listen { address: None, port, ports_to_try: 0, is_tls: false, setting: "the port" }
     }
 
     /// Reachable from this address only.
     pub fn at(address: IpAddr, port: u16) -> Listen {
-        Listen {
-            address: Some(address),
-            ..Listen::everywhere(port)
-        }
+        Listen { address: Some(address), ..Listen::everywhere(port) }
     }
 
     /// Reachable from this computer only.

@@ -62,16 +62,9 @@ fn read(files: &TlsFiles) -> Result<Arc<rustls::ServerConfig>, DoorError> {
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>, DoorError> {
-    fs::read(path).map_err(|source| DoorError::TlsFile {
-        path: path.to_owned(),
-        source,
-    })
+    fs::read(path).map_err(|source| DoorError::TlsFile { path: path.to_owned(), source })
 }
 
 fn content(path: &Path, wanted: &'static str, detail: String) -> DoorError {
-    DoorError::TlsContent {
-        path: path.to_owned(),
-        wanted,
-        detail,
-    }
+    DoorError::TlsContent { path: path.to_owned(), wanted, detail }
 }

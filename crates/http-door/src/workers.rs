@@ -45,9 +45,7 @@ impl Jobs {
     fn pop(&self) -> Option<Job> {
         let mut state = self
             .ready
-            .wait_while(self.lock(), |state| {
-                state.queue.is_empty() && !state.is_closed
-            })
+            .wait_while(self.lock(), |state| state.queue.is_empty() && !state.is_closed)
             .unwrap_or_else(PoisonError::into_inner);
         if state.is_closed {
             return None;
@@ -88,10 +86,7 @@ pub(crate) struct Mailbox {
 
 impl Mailbox {
     pub(crate) fn new(waker: mio::Waker) -> Mailbox {
-        Mailbox {
-            notes: Mutex::new(Vec::new()),
-            waker,
-        }
+        Mailbox { notes: Mutex::new(Vec::new()), waker }
     }
 
     pub(crate) fn post(&self, note: Note) {
@@ -113,11 +108,7 @@ impl Mailbox {
 
 /// A worker's life.
 pub(crate) fn work(jobs: &Jobs, mailbox: &Mailbox, handler: &dyn Handler) {
-    while let Some(Job {
-        connection,
-        request,
-    }) = jobs.pop()
-    {
+    while let Some(Job { connection, request }) = jobs.pop() {
         let what = format_args!("{} {}", request.method, request.path).to_string();
         let response = catch_unwind(AssertUnwindSafe(|| handler.handle(request)));
         let response = response.unwrap_or_else(|_| {
