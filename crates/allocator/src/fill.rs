@@ -7,6 +7,7 @@
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
+use std::ops::Range;
 
 use crate::ledger::{Ledger, Wiring};
 
@@ -75,8 +76,12 @@ fn settle(ledger: &mut Ledger<'_>, members: &[Member], filled: &[(usize, f64, Op
         let member = &members[index];
         // A millionth of a centiamp, as in `Watts::amps_floor`.
         let wanted = (watts / member.watts(1) + 1e-6) as i64;
-        let fits = member.counted.saturating_add(ledger.room(member.wiring));
-        let centiamps = member.step_floor(wanted.min(fits).min(member.most));
+        let mut centiamps = member.step_floor(wanted.min(member.most));
+        if ledger.fits(member.wiring, centiamps - member.counted).is_err() {
+            // Binary fractions made it a hair too much.
+            let room = ledger.room(member.wiring);
+            centiamps = member.step_floor(centiamps.min(member.counted.saturating_add(room)));
+        }
         let level = &mut levels[index];
         level.centiamps = level.centiamps.max(centiamps);
         level.short_of = short_of;
@@ -202,75 +207,89 @@ fn fill(
 }
 
 /// All limits that those members could use up.
-struct Pool<'a> {
-    routes: Vec<(&'a [usize], f64)>,
+struct Pool {
+    /// For each member, its route and how many watts are one centiamp, inverted.
+    members: Vec<(usize, f64)>,
     states: Vec<State>,
     vessels: Vec<Vessel>,
-    /// Whether the entry is reckoned in power.
-    is_power: Vec<bool>,
-    /// Positions of the members on each limit, one after the other; `starts` says where each limit's begin.
-    on: Vec<usize>,
+    /// For each route, where its entries that can be used up are in `open`.
+    ranges: Vec<Range<usize>>,
+    /// Entries that can be used up, route after route, and whether each is reckoned in power.
+    open: Vec<(usize, bool)>,
+    /// For each entry that can be used up, the routes through it.
+    through: Vec<Vec<usize>>,
+    /// For each route, where its members are in `on`.
     starts: Vec<usize>,
+    on: Vec<usize>,
     heap: BinaryHeap<Reverse<(Height, usize)>>,
     joined: Vec<usize>,
 }
 
-impl<'a> Pool<'a> {
+impl Pool {
     #[allow(clippy::cast_precision_loss)] // The filled level is a guide; `settle` checks in whole numbers.
-    fn new(ledger: &'a Ledger<'_>, members: &[Member], result: &[(usize, f64, Option<usize>)]) -> Self {
-        let entries = ledger.len();
-        let mut could_take = vec![0_i64; entries];
-        let mut counts = vec![0_usize; entries];
+    fn new(ledger: &Ledger<'_>, members: &[Member], result: &[(usize, f64, Option<usize>)]) -> Self {
+        let (plan, left) = (ledger.plan(), ledger.left());
+        // What the members of each route could take together: how many they are, centiamps, nanowatts.
+        let mut wishes = vec![(0_usize, 0_i64, 0_i64); plan.routes()];
         let mut routes = Vec::with_capacity(result.len());
         for (index, ..) in result {
             let member = &members[*index];
-            let route = ledger.route(member.wiring);
-            for &entry in route {
-                let extra = (member.most - member.counted).max(0);
-                let cost = extra.saturating_mul(ledger.rate(entry, member.wiring));
-                could_take[entry] = could_take[entry].saturating_add(cost);
-                counts[entry] += 1;
-            }
-            routes.push((route, 1.0 / member.watts(1)));
+            let (count, centiamps, nanowatts) = &mut wishes[member.wiring.route()];
+            let extra = (member.most - member.counted).max(0);
+            *count += 1;
+            *centiamps = centiamps.saturating_add(extra);
+            *nanowatts = nanowatts.saturating_add(extra.saturating_mul(member.wiring.nanowatts));
+            routes.push((member.wiring.route(), 1.0 / member.watts(1)));
         }
-        let is_power: Vec<bool> = (0..entries).map(|entry| ledger.is_power(entry)).collect();
-        let vessels: Vec<Vessel> = (0..entries)
-            .map(|entry| {
-                let left = ledger.left(entry) as f64;
-                Vessel {
-                    budget: if is_power[entry] { left * 1e-9 } else { left },
-                    rate: 0.0,
-                    rising: 0,
-                    queued: f64::INFINITY,
-                    // What cannot be used up is no limit.
-                    closed: could_take[entry] <= ledger.left(entry),
-                }
+        let mut could_take = vec![0_i64; left.len()];
+        for (route, &(count, centiamps, nanowatts)) in wishes.iter().enumerate() {
+            for &entry in plan.entries_of(route).iter().filter(|_| count > 0) {
+                let wish = if plan.is_power(entry) { nanowatts } else { centiamps };
+                could_take[entry] = could_take[entry].saturating_add(wish);
+            }
+        }
+        let vessels: Vec<Vessel> = left
+            .iter()
+            .zip(&could_take)
+            .enumerate()
+            .map(|(entry, (&left, &could_take))| Vessel {
+                budget: if plan.is_power(entry) { left as f64 * 1e-9 } else { left as f64 },
+                rate: 0.0,
+                rising: 0,
+                queued: f64::INFINITY,
+                // What cannot be used up is no limit.
+                closed: could_take <= left,
             })
             .collect();
-        let mut starts = Vec::with_capacity(entries + 1);
+        let (mut open, mut through) = (Vec::new(), vec![Vec::new(); left.len()]);
+        let (mut ranges, mut starts) = (Vec::with_capacity(wishes.len()), Vec::with_capacity(wishes.len() + 1));
         let mut total = 0;
-        for (count, vessel) in counts.iter().zip(&vessels) {
+        for (route, &(count, ..)) in wishes.iter().enumerate() {
+            let start = open.len();
+            for &entry in plan.entries_of(route).iter().filter(|entry| count > 0 && !vessels[**entry].closed) {
+                open.push((entry, plan.is_power(entry)));
+                through[entry].push(route);
+            }
+            ranges.push(start..open.len());
             starts.push(total);
-            total += if vessel.closed { 0 } else { *count };
+            total += count;
         }
         starts.push(total);
         let mut next = starts.clone();
         let mut on = vec![0; total];
         for (at, (route, _)) in routes.iter().enumerate() {
-            for &entry in *route {
-                if !vessels[entry].closed {
-                    on[next[entry]] = at;
-                    next[entry] += 1;
-                }
-            }
+            on[next[*route]] = at;
+            next[*route] += 1;
         }
         Pool {
             states: vec![State::Ahead; routes.len()],
-            routes,
+            members: routes,
             vessels,
-            is_power,
-            on,
+            ranges,
+            open,
+            through,
             starts,
+            on,
             heap: BinaryHeap::new(),
             joined: Vec::new(),
         }
@@ -281,13 +300,13 @@ impl<'a> Pool<'a> {
             return;
         }
         self.states[at] = State::Rising;
-        let (route, per_watt) = self.routes[at];
-        for &entry in route {
+        let (route, per_watt) = self.members[at];
+        for &(entry, is_power) in &self.open[self.ranges[route].clone()] {
             let vessel = &mut self.vessels[entry];
             if vessel.closed {
                 continue;
             }
-            let rate = if self.is_power[entry] { 1.0 } else { per_watt };
+            let rate = if is_power { 1.0 } else { per_watt };
             vessel.budget += rate * base;
             vessel.rate += rate;
             vessel.rising += 1;
@@ -312,13 +331,13 @@ impl<'a> Pool<'a> {
         if was != State::Rising {
             return;
         }
-        let (route, per_watt) = self.routes[at];
-        for &entry in route {
+        let (route, per_watt) = self.members[at];
+        for &(entry, is_power) in &self.open[self.ranges[route].clone()] {
             let vessel = &mut self.vessels[entry];
             if vessel.closed {
                 continue;
             }
-            let rate = if self.is_power[entry] { 1.0 } else { per_watt };
+            let rate = if is_power { 1.0 } else { per_watt };
             vessel.budget -= rate * watts;
             vessel.rate -= rate;
             vessel.rising -= 1;
@@ -353,18 +372,20 @@ impl<'a> Pool<'a> {
     /// Stops everyone on a limit that is used up: those rising at `level`, those ahead where they are.
     fn close(&mut self, entry: usize, level: f64, result: &mut [(usize, f64, Option<usize>)]) {
         self.vessels[entry].closed = true;
-        for position in self.starts[entry]..self.starts[entry + 1] {
-            let at = self.on[position];
-            if self.states[at] == State::Done {
-                continue;
+        for route in std::mem::take(&mut self.through[entry]) {
+            for position in self.starts[route]..self.starts[route + 1] {
+                let at = self.on[position];
+                if self.states[at] == State::Done {
+                    continue;
+                }
+                // What it had before stays: a limit that was passed already lowers nobody here.
+                let watts = result[at].1.max(level);
+                if self.states[at] == State::Rising {
+                    result[at].1 = watts;
+                }
+                result[at].2 = Some(entry);
+                self.leave(at, watts);
             }
-            // What it had before stays: a limit that was passed already lowers nobody here.
-            let watts = result[at].1.max(level);
-            if self.states[at] == State::Rising {
-                result[at].1 = watts;
-            }
-            result[at].2 = Some(entry);
-            self.leave(at, watts);
         }
     }
 }

@@ -32,12 +32,20 @@ pub(crate) struct Wiring {
     pub(crate) nanowatts: i64,
 }
 
-/// Each limit's remainder: centiamps for a phase, nanowatts for a power.
-#[derive(Debug, Clone)]
-pub(crate) struct Ledger<'a> {
+impl Wiring {
+    /// Which route it takes: loads on the same phases of the same circuit take the same.
+    pub(crate) const fn route(self) -> usize {
+        self.route
+    }
+}
+
+/// Every limit, and which of them each load is charged to.
+#[derive(Debug)]
+pub(crate) struct Plan<'a> {
     circuits: &'a Circuits,
     entries: Vec<Entry>,
-    left: Vec<i64>,
+    /// What each allows: centiamps for a phase, nanowatts for a power.
+    allowed: Vec<i64>,
     /// Entry of L1, L2, L3 and power for each circuit.
     of_circuit: Vec<[Option<usize>; 4]>,
     site: Option<usize>,
@@ -45,13 +53,20 @@ pub(crate) struct Ledger<'a> {
     routes: Vec<Option<Vec<usize>>>,
 }
 
-impl<'a> Ledger<'a> {
+/// What is left of every limit of a plan.
+#[derive(Debug, Clone)]
+pub(crate) struct Ledger<'p> {
+    plan: &'p Plan<'p>,
+    left: Vec<i64>,
+}
+
+impl<'a> Plan<'a> {
     pub(crate) fn new(power: Option<Cap>, circuits: &'a Circuits) -> Self {
         let mut entries = Vec::new();
-        let mut left = Vec::new();
+        let mut allowed = Vec::new();
         let mut add = |entry, amount: i64| {
             entries.push(entry);
-            left.push(amount);
+            allowed.push(amount);
             entries.len() - 1
         };
         let site = power.map(|cap| add(Entry::Site(cap.source), nanowatts(cap.amount)));
@@ -67,7 +82,7 @@ impl<'a> Ledger<'a> {
             );
         }
         let routes = vec![None; (of_circuit.len() + 1) * 8];
-        Ledger { circuits, entries, left, of_circuit, site, routes }
+        Plan { circuits, entries, allowed, of_circuit, site, routes }
     }
 
     /// Where a load on these phases of `circuit` is charged. A circuit that is not known counts as none.
@@ -94,11 +109,6 @@ impl<'a> Ledger<'a> {
         Wiring { route, nanowatts }
     }
 
-    /// How many entries there are.
-    pub(crate) fn len(&self) -> usize {
-        self.entries.len()
-    }
-
     /// Whether an entry is reckoned in power; else in current.
     pub(crate) fn is_power(&self, entry: usize) -> bool {
         self.entries[entry].is_power()
@@ -106,54 +116,22 @@ impl<'a> Ledger<'a> {
 
     /// The entries that a load is charged to, its own circuit's first.
     pub(crate) fn route(&self, wiring: Wiring) -> &[usize] {
-        self.routes[wiring.route].as_deref().unwrap_or_default()
+        self.entries_of(wiring.route)
+    }
+
+    /// How many routes there may be.
+    pub(crate) const fn routes(&self) -> usize {
+        self.routes.len()
+    }
+
+    /// The entries on a route.
+    pub(crate) fn entries_of(&self, route: usize) -> &[usize] {
+        self.routes[route].as_deref().unwrap_or_default()
     }
 
     /// What one centiamp of a load costs in `entry`'s unit.
     pub(crate) fn rate(&self, entry: usize, wiring: Wiring) -> i64 {
-        if self.entries[entry].is_power() { wiring.nanowatts } else { 1 }
-    }
-
-    /// What is left of an entry, in its unit; negative when more is held than it allows.
-    pub(crate) fn left(&self, entry: usize) -> i64 {
-        self.left[entry]
-    }
-
-    /// Whether so many centiamps more fit everywhere; else the first entry where they do not.
-    pub(crate) fn fits(&self, wiring: Wiring, centiamps: i64) -> Result<(), usize> {
-        if centiamps <= 0 {
-            return Ok(());
-        }
-        for &entry in self.route(wiring) {
-            if centiamps.saturating_mul(self.rate(entry, wiring)) > self.left[entry] {
-                return Err(entry);
-            }
-        }
-        Ok(())
-    }
-
-    /// How many centiamps more fit everywhere.
-    pub(crate) fn room(&self, wiring: Wiring) -> i64 {
-        self.route(wiring)
-            .iter()
-            .map(|&entry| self.left[entry] / self.rate(entry, wiring).max(1))
-            .min()
-            .unwrap_or(i64::MAX)
-            .max(0)
-    }
-
-    /// Takes so many centiamps from every entry of the load's route, whether or not they are there.
-    pub(crate) fn charge(&mut self, wiring: Wiring, centiamps: i64) {
-        if centiamps <= 0 {
-            return;
-        }
-        let Some(route) = &self.routes[wiring.route] else {
-            return;
-        };
-        for &entry in route {
-            let rate = if self.entries[entry].is_power() { wiring.nanowatts } else { 1 };
-            self.left[entry] = self.left[entry].saturating_sub(centiamps.saturating_mul(rate));
-        }
+        if self.is_power(entry) { wiring.nanowatts } else { 1 }
     }
 
     /// The name of an entry.
@@ -164,6 +142,58 @@ impl<'a> Ledger<'a> {
             Entry::Site(source) => Limit::Site(source),
             Entry::Phase(index, phase) => circuit(index, Some(phase)),
             Entry::Power(index) => circuit(index, None),
+        }
+    }
+}
+
+impl<'p> Ledger<'p> {
+    /// Nothing charged yet.
+    pub(crate) fn new(plan: &'p Plan<'p>) -> Self {
+        Ledger { plan, left: plan.allowed.clone() }
+    }
+
+    /// The limits behind it.
+    pub(crate) const fn plan(&self) -> &'p Plan<'p> {
+        self.plan
+    }
+
+    /// What is left of every entry, in its unit; negative when more is held than it allows.
+    pub(crate) fn left(&self) -> &[i64] {
+        &self.left
+    }
+
+    /// Whether so many centiamps more fit everywhere; else the first entry where they do not.
+    pub(crate) fn fits(&self, wiring: Wiring, centiamps: i64) -> Result<(), usize> {
+        if centiamps <= 0 {
+            return Ok(());
+        }
+        for &entry in self.plan.route(wiring) {
+            if centiamps.saturating_mul(self.plan.rate(entry, wiring)) > self.left[entry] {
+                return Err(entry);
+            }
+        }
+        Ok(())
+    }
+
+    /// How many centiamps more fit everywhere.
+    pub(crate) fn room(&self, wiring: Wiring) -> i64 {
+        self.plan
+            .route(wiring)
+            .iter()
+            .map(|&entry| self.left[entry] / self.plan.rate(entry, wiring).max(1))
+            .min()
+            .unwrap_or(i64::MAX)
+            .max(0)
+    }
+
+    /// Takes so many centiamps from every entry of the load's route, whether or not they are there.
+    pub(crate) fn charge(&mut self, wiring: Wiring, centiamps: i64) {
+        if centiamps <= 0 {
+            return;
+        }
+        for &entry in self.plan.route(wiring) {
+            let cost = centiamps.saturating_mul(self.plan.rate(entry, wiring));
+            self.left[entry] = self.left[entry].saturating_sub(cost);
         }
     }
 }
@@ -198,18 +228,19 @@ mod tests {
         ])
         .unwrap();
         let cap = Cap { amount: Watts::saturating(4_000.0), source: PowerSource::Surplus };
-        let mut ledger = Ledger::new(Some(cap), &circuits);
+        let mut plan = Plan::new(Some(cap), &circuits);
         let garage = circuits.key(&CircuitId::new("garage"));
         // 230 V on one phase: 2.3 W for each centiamp.
-        let on_l2 = ledger.wire(garage, [false, true, false], 2_300_000_000);
-        let on_l1 = ledger.wire(garage, [true, false, false], 2_300_000_000);
-        assert_eq!(ledger.route(on_l2).len(), 3);
-        assert_eq!(ledger.route(on_l1).len(), 2);
+        let on_l2 = plan.wire(garage, [false, true, false], 2_300_000_000);
+        let on_l1 = plan.wire(garage, [true, false, false], 2_300_000_000);
+        assert_eq!(plan.route(on_l2).len(), 3);
+        assert_eq!(plan.route(on_l1).len(), 2);
+        let mut ledger = Ledger::new(&plan);
         ledger.charge(on_l2, 1_000);
         let short = ledger.fits(on_l2, 1_001).unwrap_err();
-        assert_eq!(ledger.name(short).to_string(), "circuit \"garage\" on L2");
+        assert_eq!(plan.name(short).to_string(), "circuit \"garage\" on L2");
         let short = ledger.fits(on_l1, 1_001).unwrap_err();
-        assert_eq!(ledger.name(short).to_string(), "the surplus");
+        assert_eq!(plan.name(short).to_string(), "the surplus");
         assert_eq!(ledger.room(on_l1), 739);
     }
 }

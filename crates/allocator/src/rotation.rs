@@ -12,8 +12,7 @@
 //! therefore happen at the same instants, at least a slot apart, and at each of them the one who has waited longest is
 //! asked before everyone whose turn is over: with n charging points nobody waits for more than n slots.
 
-use std::cmp::Reverse;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use evse::EvseId;
 
@@ -89,16 +88,23 @@ impl Rotation {
 
     /// The positions of the candidates in the order in which they are asked.
     pub(crate) fn order(&self, candidates: &[Candidate], timing: &Timing, now: Instant) -> Vec<usize> {
+        let may_switch = self.may_switch(timing, now);
+        // One number for rank and one for time: sorting is a good part of a decision's cost.
         let key = |candidate: &Candidate| {
-            let (since, class) = match candidate.turn {
-                Turn::Served { since } => (since, 0),
-                Turn::Waiting { since, .. } => (since, 1),
+            let (since, is_served) = match candidate.turn {
+                Turn::Served { since } => (since, true),
+                Turn::Waiting { since, .. } => (since, false),
             };
             let age = now.saturating_duration_since(since);
-            let over = self.is_over(candidate.turn, timing, now);
-            let started = class == 0 && age < timing.min_on && candidate.wants;
-            let (class, first) = if over { (2, age) } else { (class, Duration::MAX - age) };
-            (!started, !candidate.wants, Reverse(candidate.priority), class, first)
+            let nanos = u64::try_from(age.as_nanos()).unwrap_or(u64::MAX);
+            let started = is_served && age < timing.min_on && candidate.wants;
+            let (class, time) = match is_served {
+                true if may_switch && age >= timing.slot => (2, nanos),
+                true => (0, u64::MAX - nanos),
+                false => (1, u64::MAX - nanos),
+            };
+            let lowness = i64::from(i32::MAX) - i64::from(candidate.priority);
+            ((!started, !candidate.wants), lowness << 2 | class, time)
         };
         let mut order: Vec<_> = candidates.iter().enumerate().map(|(at, candidate)| (key(candidate), at)).collect();
         order.sort_unstable();

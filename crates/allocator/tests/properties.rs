@@ -1,5 +1,7 @@
 //! What must hold for every site, every charging point and every moment.
 
+#![allow(clippy::unwrap_used)] // Helpers of tests are tests too.
+
 use std::time::{Duration, Instant};
 
 use allocator::{
@@ -333,14 +335,17 @@ proptest! {
             if evse.demand != Demand::Wants || ideal[i] == Amps::ZERO || ideal[i] + CA > site.most(i) {
                 continue;
             }
-            // Max-min fair: some limit that is used up has nobody on it with more, unless that is his minimum.
+            // Max-min fair: some limit that is used up has nobody on it with more, unless that is his minimum. What
+            // rounding leaves over may go to whoever has the smallest step.
             let slack: f64 = (0..ideal.len()).map(step).sum();
+            let mine = decision.shares[i].ideal.get();
             let fair = books.iter().filter(|line| line.uses[i]).any(|line| {
-                let full = line.used >= line.limit - if line.is_power { slack } else { 0.01 * ideal.len() as f64 };
-                let mine = decision.shares[i].ideal.get();
-                full && (0..ideal.len()).filter(|j| line.uses[*j] && ideal[*j] > site.evses[*j].limits.min).all(|j| {
-                    decision.shares[j].ideal.get() <= mine + 2.0 * (step(i) + step(j))
-                })
+                let rest = if line.is_power { slack } else { 0.01 * ideal.len() as f64 };
+                line.used >= line.limit - rest
+                    && (0..ideal.len()).filter(|j| line.uses[*j]).all(|j| {
+                        let least = site.evses[j].limits.min_power().get();
+                        decision.shares[j].ideal.get() <= mine.max(least) + slack
+                    })
             });
             prop_assert!(fair, "{:?} in {:?}", decision.shares[i], decision.shares);
         }
@@ -387,7 +392,7 @@ proptest! {
     #[test]
     fn what_is_held_never_passes_a_limit_while_things_change(
         site in any_site(false),
-        script in proptest::collection::vec((0..10_usize, any::<bool>(), 0..10_usize, 0.0..60_000.0_f64), 1..60),
+        script in proptest::collection::vec((0..10_usize, any::<bool>(), 0..10_usize), 1..40),
     ) {
         let mut site = site;
         for evse in &mut site.evses {
@@ -406,7 +411,7 @@ proptest! {
             *rotation = decision.rotation.clone();
             decision
         };
-        for (who, wants, obeys, _) in script {
+        for (who, wants, obeys) in script {
             now += Duration::from_secs(20);
             if let Some(evse) = site.evses.get_mut(who) {
                 evse.demand = if wants { Demand::Wants } else { Demand::None(Unserved::Declined) };
@@ -433,74 +438,86 @@ proptest! {
             prop_assert_eq!(share.ideal, share.permitted);
         }
     }
+}
 
-    /// Room for `places` of `count`: everybody charges within `count` turns, and nobody's turn is cut short.
-    #[test]
-    fn everybody_gets_a_turn(count in 2..8_usize, places in 1..4_usize, staggered in any::<bool>()) {
-        let slot = Timing::default().slot;
-        let limits = EvseLimits {
-            min: Amps::from_whole(6),
-            max: Amps::from_whole(16),
-            volts: Volts::saturating(230.0),
-            phases: Phases::One,
-        };
-        let mut site = Site {
-            circuits: Circuits::default(),
-            evses: (0..count)
-                .map(|i| EvseRequest {
-                    id: EvseId::new(format!("e{i}")),
-                    circuit: None,
-                    limits,
-                    demand: if staggered { Demand::None(Unserved::NotPluggedIn) } else { Demand::Wants },
-                    priority: 0,
-                    held: Amps::ZERO,
-                    target: Watts::ZERO,
-                    can_take: None,
-                    may_rise: true,
-                    step: CA,
-                    phase_map: PhaseMap::IN_ORDER,
-                })
-                .collect(),
-            power: Some(Watts::saturating(1_400.0 * places as f64)),
-        };
-        let start = Instant::now();
-        let (mut rotation, mut now) = (Rotation::default(), start);
-        let mut charged = vec![Duration::ZERO; count];
-        let mut changed: Vec<Option<Instant>> = vec![None; count];
-        let mut switches: Vec<Instant> = Vec::new();
-        let tick = Duration::from_secs(10);
-        let mut on = vec![false; count];
-        while now < start + slot * u32::try_from(count + 2).unwrap() {
-            let arrived = (now - start).as_secs() / 200;
-            for evse in site.evses.iter_mut().take(usize::try_from(arrived).unwrap() + 1) {
-                evse.demand = Demand::Wants;
-            }
-            let decision = site.decide(&rotation, now);
-            let mut displaced = false;
-            for (i, share) in decision.shares.iter().enumerate() {
-                let is_on = share.ideal > Watts::ZERO;
-                if is_on != on[i] {
-                    if !is_on {
-                        prop_assert!(now - changed[i].unwrap() >= slot, "a turn was cut short");
-                        displaced = true;
-                    }
-                    changed[i] = Some(now);
-                    on[i] = is_on;
-                }
-                if is_on {
-                    charged[i] += tick;
-                }
-            }
-            if displaced {
-                prop_assert!(switches.last().is_none_or(|at| now - *at >= slot));
-                switches.push(now);
-            }
-            prop_assert_eq!(on.iter().filter(|on| **on).count(), places.min(on.len()).min(if staggered { usize::try_from(arrived).unwrap() + 1 } else { count }));
-            rotation = decision.rotation;
-            now += tick;
+/// Room for `places` of `count`: everybody charges within `count` turns, and nobody's turn is cut short.
+#[test]
+fn everybody_gets_a_turn() {
+    for count in 2..8 {
+        for places in 1..4 {
+            turns(count, places, false);
+            turns(count, places, true);
         }
-        for charged in charged {
-            prop_assert!(charged >= slot, "charged only {charged:?}");
+    }
+}
+
+fn turns(count: usize, places: usize, staggered: bool) {
+    let slot = Timing::default().slot;
+    let limits = EvseLimits {
+        min: Amps::from_whole(6),
+        max: Amps::from_whole(16),
+        volts: Volts::saturating(230.0),
+        phases: Phases::One,
+    };
+    let mut site = Site {
+        circuits: Circuits::default(),
+        evses: (0..count)
+            .map(|i| EvseRequest {
+                id: EvseId::new(format!("e{i}")),
+                circuit: None,
+                limits,
+                demand: if staggered { Demand::None(Unserved::NotPluggedIn) } else { Demand::Wants },
+                priority: 0,
+                held: Amps::ZERO,
+                target: Watts::ZERO,
+                can_take: None,
+                may_rise: true,
+                step: CA,
+                phase_map: PhaseMap::IN_ORDER,
+            })
+            .collect(),
+        power: Some(Watts::saturating(1_400.0 * places as f64)),
+    };
+    let start = Instant::now();
+    let (mut rotation, mut now) = (Rotation::default(), start);
+    let mut charged = vec![Duration::ZERO; count];
+    let mut changed: Vec<Option<Instant>> = vec![None; count];
+    let mut switches: Vec<Instant> = Vec::new();
+    let tick = Duration::from_secs(20);
+    let mut on = vec![false; count];
+    while now < start + slot * u32::try_from(count + 2).unwrap() {
+        let arrived = (now - start).as_secs() / 200;
+        for evse in site.evses.iter_mut().take(usize::try_from(arrived).unwrap() + 1) {
+            evse.demand = Demand::Wants;
         }
+        let decision = site.decide(&rotation, now);
+        let mut displaced = false;
+        for (i, share) in decision.shares.iter().enumerate() {
+            let is_on = share.ideal > Watts::ZERO;
+            if is_on != on[i] {
+                if !is_on {
+                    assert!(now - changed[i].unwrap() >= slot, "a turn was cut short");
+                    displaced = true;
+                }
+                changed[i] = Some(now);
+                on[i] = is_on;
+            }
+            if is_on {
+                charged[i] += tick;
+            }
+        }
+        if displaced {
+            assert!(switches.last().is_none_or(|at| now - *at >= slot));
+            switches.push(now);
+        }
+        assert_eq!(
+            on.iter().filter(|on| **on).count(),
+            places.min(on.len()).min(if staggered { usize::try_from(arrived).unwrap() + 1 } else { count })
+        );
+        rotation = decision.rotation;
+        now += tick;
+    }
+    for charged in charged {
+        assert!(charged >= slot, "charged only {charged:?}");
     }
 }
