@@ -13,5 +13,5 @@ mod registry;
 mod run;
 
 pub use check::{Checked, check};
-pub use registry::{SourceSpec, open_sources};
+pub use registry::{SourceEntry, SourceSpec, open_sources};
 pub use run::{ReadingSink, Running, run};

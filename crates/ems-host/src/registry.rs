@@ -31,69 +31,54 @@ impl SourceSpec {
     }
 }
 
-/// Finds the driver of every enabled section of `sources`, and notes what is wrong with any of them.
+/// One entry of `sources` in the configuration.
+#[derive(Debug, Clone)]
+pub struct SourceEntry {
+    /// Name of its driver.
+    pub driver: String,
+    /// Its path for messages, such as `sources.Fronius[1]`.
+    pub path: String,
+    /// Its options.
+    pub options: Map<String, Value>,
+}
+
+/// Finds the driver of every entry, and notes what is wrong with any of them. Give it the enabled entries only.
 ///
-/// A section may be one object or a list of them. One that is not enabled is not looked into. One that is unusable is
-/// given back too, so that it can be shown as such.
+/// One that is unusable is given back too, so that it can be shown as such.
 #[must_use]
 pub fn open_sources(
-    sources: &Map<String, Value>,
+    entries: impl IntoIterator<Item = SourceEntry>,
     drivers: &[EmsDriver],
     shared: &Arc<Shared>,
 ) -> (Vec<SourceSpec>, Vec<Problem>) {
-    let mut specs = Vec::new();
+    let mut specs: Vec<SourceSpec> = Vec::new();
     let mut problems = Vec::new();
-    for (name, value) in sources {
-        let Some(driver) = drivers.iter().find(|driver| driver.name == name) else {
-            if sections_of("sources", name, value).iter_mut().any(|section| section.flag("enabled", false)) {
-                problems.push(Problem {
-                    level: ProblemLevel::Warning,
-                    key: format!("sources.{name}"),
-                    message: format!("no driver has this name{}; it is left out", nearest(name, drivers)),
-                });
-            }
+    for entry in entries {
+        let Some(driver) = drivers.iter().find(|driver| driver.name == entry.driver) else {
+            problems.push(Problem {
+                level: ProblemLevel::Warning,
+                key: entry.path,
+                message: format!("no driver has this name{}; it is left out", nearest(&entry.driver, drivers)),
+            });
             continue;
         };
-        let mut count = 0;
-        for mut section in sections_of("sources", name, value) {
-            if !section.flag("enabled", false) {
-                continue;
-            }
-            count += 1;
-            warn_unknown_keys(&mut section, driver);
-            let mut opened = section.clone();
-            let is_usable = (driver.open)(&mut opened, shared).is_some();
-            if !is_usable && !opened.has_errors() {
-                opened.error("enabled", "the source cannot be started with these values");
-            }
-            problems.extend_from_slice(opened.problems());
-            specs.push(SourceSpec {
-                name: if count == 1 { name.clone() } else { format!("{name} {count}") },
-                is_usable,
-                section,
-                driver: *driver,
-                shared: Arc::clone(shared),
-            });
+        let count = 1 + specs.iter().filter(|spec| spec.driver.name == driver.name).count();
+        let section = Section::new(entry.path, entry.options);
+        let mut opened = section.clone();
+        let is_usable = (driver.open)(&mut opened, shared).is_some();
+        if !is_usable && !opened.has_errors() {
+            opened.error("enabled", "the source cannot be started with these values");
         }
+        problems.extend_from_slice(opened.problems());
+        specs.push(SourceSpec {
+            name: if count == 1 { entry.driver } else { format!("{} {count}", entry.driver) },
+            is_usable,
+            section,
+            driver: *driver,
+            shared: Arc::clone(shared),
+        });
     }
     (specs, problems)
-}
-
-fn sections_of(parent: &str, name: &str, value: &Value) -> Vec<Section> {
-    let mut holder = Section::new(parent, Map::from_iter([(name.to_owned(), value.clone())]));
-    holder.sections(name)
-}
-
-fn warn_unknown_keys(section: &mut Section, driver: &EmsDriver) {
-    let unknown: Vec<String> = section
-        .keys()
-        .filter(|key| *key != "enabled" && !driver.keys.iter().any(|spec| spec.name == *key))
-        .map(str::to_owned)
-        .collect();
-    for key in unknown {
-        let known: Vec<&str> = driver.keys.iter().map(|spec| spec.name).collect();
-        section.warn(&key, format!("is not known to {}; it knows {}", driver.name, known.join(", ")));
-    }
 }
 
 fn nearest(name: &str, drivers: &[EmsDriver]) -> String {
@@ -107,7 +92,7 @@ fn nearest(name: &str, drivers: &[EmsDriver]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ems::{EmsError, EmsReading, KeyKind, KeySpec, Stop};
+    use ems::{EmsError, EmsReading, Stop};
 
     struct Silent;
     impl Ems for Silent {
@@ -119,31 +104,37 @@ mod tests {
     const TEST: EmsDriver = EmsDriver {
         name: "Test",
         summary: "for tests",
-        keys: &[KeySpec::new("serverIP", KeyKind::Text, "address")],
+        keys: &[],
         open: |section, _| {
             section.required_text("serverIP");
             (!section.has_errors()).then(|| Box::new(Silent) as Box<dyn Ems>)
         },
     };
 
-    fn open(json: &str) -> (Vec<SourceSpec>, Vec<Problem>) {
-        open_sources(&serde_json::from_str(json).unwrap(), &[TEST], &Arc::new(Shared::new()))
+    fn open(entries: &[(&str, &str, &str)]) -> (Vec<SourceSpec>, Vec<Problem>) {
+        let entries = entries.iter().map(|(driver, path, json)| SourceEntry {
+            driver: (*driver).to_owned(),
+            path: (*path).to_owned(),
+            options: serde_json::from_str(json).unwrap(),
+        });
+        open_sources(entries, &[TEST], &Arc::new(Shared::new()))
     }
 
     #[test]
-    fn a_list_makes_several_sources_with_names_of_their_own() {
-        let (specs, problems) = open(
-            r#"{"Test": [{"enabled": true, "serverIP": "a"}, {"enabled": false}, {"enabled": "yes", "serverIP": "b"}]}"#,
-        );
+    fn several_sources_of_a_kind_have_names_of_their_own() {
+        let (specs, problems) = open(&[
+            ("Test", "sources.Test[0]", r#"{"serverIP": "a"}"#),
+            ("Test", "sources.Test[2]", r#"{"serverIP": "b"}"#),
+        ]);
         assert_eq!(specs.iter().map(|spec| spec.name.as_str()).collect::<Vec<_>>(), ["Test", "Test 2"]);
         assert_eq!(problems, []);
     }
 
     #[test]
     fn mistakes_name_the_whole_key() {
-        let (specs, problems) = open(r#"{"Test": {"enabled": true, "serverIp": "a"}, "test": {"enabled": true}}"#);
+        let (specs, problems) = open(&[("Test", "sources.Test", "{}"), ("test", "sources.test", "{}")]);
         assert!(!specs[0].is_usable);
         let keys: Vec<&str> = problems.iter().map(|problem| problem.key.as_str()).collect();
-        assert_eq!(keys, ["sources.Test.serverIp", "sources.Test.serverIP", "sources.test"]);
+        assert_eq!(keys, ["sources.Test.serverIP", "sources.test"]);
     }
 }

@@ -10,6 +10,9 @@ use crate::keep;
 /// Version of the tables below, kept in SQLite's `user_version`.
 const SCHEMA_VERSION: i32 = 1;
 
+/// Larger files are not read through at start, which would keep everybody waiting; damage shows when they are written.
+const QUICK_CHECK_LIMIT: u64 = 16 * 1024 * 1024;
+
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS readings (
     at_ms INTEGER NOT NULL, source TEXT NOT NULL, generation_w REAL, consumption_w REAL, grid_w REAL,
@@ -129,6 +132,9 @@ impl Store {
         connection.pragma_update(None, "cache_size", -512).map_err(database)?;
         connection.execute_batch(SCHEMA).map_err(database)?;
         connection.pragma_update(None, "user_version", SCHEMA_VERSION).map_err(database)?;
+        if std::fs::metadata(path).is_ok_and(|file| file.len() > QUICK_CHECK_LIMIT) {
+            return Ok(Store { connection, path: path.to_owned() });
+        }
         let sound: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(database)?;
         if sound != "ok" {
             let damaged = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
@@ -190,6 +196,25 @@ impl Store {
             };
         }
         transaction.commit()
+    }
+
+    /// Whether an error means that the file is damaged, so that only a fresh one helps.
+    #[must_use]
+    pub fn is_damaged(error: &JournalError) -> bool {
+        matches!(error, JournalError::Database { source, .. } if is_damage(source))
+    }
+
+    /// Moves a damaged file aside and begins a fresh one in its place. Returns where the old one is now.
+    ///
+    /// # Errors
+    /// When it cannot be moved, or no fresh one can be begun.
+    pub fn begin_afresh(&mut self, now_ms: i64) -> Result<PathBuf, JournalError> {
+        // SQLite holds the old file until the connection goes; the new name is a new file.
+        self.connection = Connection::open_in_memory()
+            .map_err(|source| JournalError::Database { path: self.path.clone(), source })?;
+        let aside = move_aside(&self.path, now_ms)?;
+        *self = Store::open_once(&self.path)?;
+        Ok(aside)
     }
 
     /// Thins samples by age.

@@ -168,7 +168,17 @@ fn next_batch(shared: &Shared) -> (Vec<Entry>, bool) {
 }
 
 fn write(store: &mut Store, shared: &Shared, batch: Vec<Entry>, is_ending: bool) {
-    match store.write(&batch) {
+    let mut result = store.write(&batch);
+    if let Err(error) = &result
+        && Store::is_damaged(error)
+    {
+        log::error!("{error}. The file is damaged");
+        result = store.begin_afresh(now_ms()).and_then(|aside| {
+            log::error!("the damaged journal is kept as {}; a fresh one is begun", aside.display());
+            store.write(&batch)
+        });
+    }
+    match result {
         Ok(()) => {
             if shared.lock().health.trouble.take().is_some() {
                 log::info!("the journal can be written again; nothing but old samples was lost");

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | reading or failure of a source | the newer replaces the older of the same source |
 //! | state of a charging point | one note per charging point: its newest state is looked up when it is read |
+//! | how saving the settings went | the newest counts |
 //! | event of a controller | the oldest is dropped, and counted |
 //! | command | refused with an answer |
 
@@ -35,6 +36,7 @@ pub(crate) struct Letters {
     pub events: VecDeque<ControllerEvent>,
     pub dropped_events: u64,
     pub commands: VecDeque<Request>,
+    pub settings_saved: Option<Result<(), String>>,
     pub is_ending: bool,
 }
 
@@ -46,6 +48,7 @@ impl Letters {
             && self.gone.is_empty()
             && self.events.is_empty()
             && self.commands.is_empty()
+            && self.settings_saved.is_none()
             && !self.is_ending
     }
 }
@@ -61,6 +64,11 @@ impl Mailbox {
     /// Asks the site's thread to end.
     pub fn end(&self) {
         self.put(|letters| letters.is_ending = true);
+    }
+
+    /// Tells how the last attempt to save the settings went.
+    pub fn settings_saved(&self, result: Result<(), String>) {
+        self.put(|letters| letters.settings_saved = Some(result));
     }
 
     /// Queues a command; the answer comes through the receiver.

@@ -206,6 +206,10 @@ impl Worker {
             has_news = true;
             self.site.handle_event(now, event);
         }
+        if let Some(result) = letters.settings_saved {
+            has_news = true;
+            self.site.handle_settings_saved(now, result);
+        }
         for (source, error) in letters.troubles {
             has_news = true;
             self.site.handle_source_error(now, &source, &error);
