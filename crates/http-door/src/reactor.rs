@@ -60,6 +60,8 @@ struct Connection {
     since: Instant,
     standing: Standing,
     is_writing_ended: bool,
+    /// The session has output that has not all left; with TLS it may be in the link already.
+    is_output_due: bool,
     /// Accepted beyond the bounds to be told so.
     is_refused: bool,
 }
@@ -401,6 +403,7 @@ impl Reactor {
             peer,
             since: now,
             is_writing_ended: false,
+            is_output_due: false,
             is_refused,
         };
         if let Some(slot) = self.settle(connection) {
@@ -445,9 +448,10 @@ impl Connection {
             if self.session.is_closed() {
                 return;
             }
-            let had_output = !self.session.output().is_empty();
+            self.is_output_due |= !self.session.output().is_empty();
             match self.link.write(self.session.output()) {
-                Departure::Done if had_output => {
+                Departure::Done if self.is_output_due => {
+                    self.is_output_due = false;
                     self.session.handle_written(now);
                     // What that brought has to leave as well.
                     continue;

@@ -238,3 +238,81 @@ impl Drop for Alive {
         self.0.changed.notify_all();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::{Limits, Listen, Workers};
+    use std::io::{Read, Write};
+    use std::net::{Ipv6Addr, TcpListener, TcpStream};
+    use std::sync::mpsc;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    fn config(listen: Listen) -> ServerConfig {
+        ServerConfig { listeners: vec![listen], ..ServerConfig::default() }
+    }
+
+    fn get(address: impl std::net::ToSocketAddrs) -> String {
+        let mut socket = TcpStream::connect(address).expect("it listens");
+        socket.set_read_timeout(Some(PATIENCE)).expect("an option");
+        socket.write_all(b"GET / HTTP/1.0\r\n\r\n").expect("sent");
+        let mut reply = String::new();
+        socket.read_to_string(&mut reply).expect("an answer");
+        reply
+    }
+
+    #[test]
+    fn everywhere_means_both_families_and_peers_are_shown_plainly() {
+        let handler = |request: Request| Response::text(200, request.peer.to_string());
+        let server = Server::start(config(Listen::everywhere(0)), Arc::new(handler)).expect("it starts");
+        assert!(get(("127.0.0.1", server.port())).ends_with("\r\n\r\n127.0.0.1"));
+        if TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok() {
+            assert!(get((Ipv6Addr::LOCALHOST, server.port())).ends_with("\r\n\r\n::1"));
+        }
+        assert!(server.counts().requests >= 1);
+        assert_eq!(server.counts().rejects, 0);
+    }
+
+    #[test]
+    fn after_shutdown_the_port_is_free_and_the_handler_is_dropped() {
+        let handler: Arc<dyn Handler> = Arc::new(|_: Request| Response::new(204));
+        let server = Server::start(config(Listen::loopback(0)), Arc::clone(&handler)).expect("it starts");
+        let port = server.port();
+        assert!(get(("127.0.0.1", port)).starts_with("HTTP/1.0 204"));
+        let _idle = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+        server.shutdown();
+        assert_eq!(Arc::strong_count(&handler), 1, "every thread has ended");
+        let again = Server::start(config(Listen::loopback(port)), handler).expect("the port is free");
+        assert_eq!(again.port(), port);
+    }
+
+    #[test]
+    fn a_hanging_handler_does_not_keep_the_server_from_ending() {
+        let (entered, is_entered) = mpsc::channel();
+        let (release, is_released) = mpsc::channel::<()>();
+        let is_released = Mutex::new(is_released);
+        let handler = move |_: Request| {
+            entered.send(()).expect("the test waits");
+            let _ = is_released.lock().expect("one worker").recv();
+            Response::new(204)
+        };
+        let config = ServerConfig { workers: Workers(1), limits: Limits::default(), ..config(Listen::loopback(0)) };
+        let server = Server::start(config, Arc::new(handler)).expect("it starts");
+        let mut socket = TcpStream::connect(("127.0.0.1", server.port())).expect("it listens");
+        socket.write_all(b"GET / HTTP/1.0\r\n\r\n").expect("sent");
+        is_entered.recv_timeout(PATIENCE).expect("the handler runs");
+        server.shutdown();
+        drop(release);
+    }
+
+    #[test]
+    fn impossible_configurations_are_explained() {
+        let start = |config| {
+            Server::start(config, Arc::new(|_: Request| Response::new(204))).expect_err("impossible").to_string()
+        };
+        assert!(start(ServerConfig::default()).contains("configure at least one port"));
+        let text = start(config(Listen::loopback(0).with_tls().named("\"httpsPort\"")));
+        assert!(text.starts_with("\"httpsPort\" asks for HTTPS"), "{text}");
+    }
+}

@@ -322,7 +322,8 @@ impl Session {
         let is_chunked = *is_chunked;
         let is_last = *is_last;
         if total > 0 {
-            *deadline = Some(now + self.rules.limits.write_time);
+            // Runs from the first byte that was not taken; more news does not extend it.
+            deadline.get_or_insert(now + self.rules.limits.write_time);
             if is_chunked {
                 self.output.push(Piece::Owned(format!("{total:x}\r\n").into_bytes()));
             }

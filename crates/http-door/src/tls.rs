@@ -68,3 +68,70 @@ fn read_file(path: &Path) -> Result<Vec<u8>, DoorError> {
 fn content(path: &Path, wanted: &'static str, detail: String) -> DoorError {
     DoorError::TlsContent { path: path.to_owned(), wanted, detail }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Folder {
+            let path = std::env::temp_dir().join(format!("door-tls-{name}-{}", std::process::id()));
+            fs::create_dir_all(&path).expect("a temporary folder");
+            Folder(path)
+        }
+
+        fn files(&self) -> TlsFiles {
+            TlsFiles { certificate: self.0.join("cert.pem"), key: self.0.join("key.pem") }
+        }
+
+        fn write(&self, certificate: &str, key: &str) {
+            fs::write(self.0.join("cert.pem"), certificate).expect("written");
+            fs::write(self.0.join("key.pem"), key).expect("written");
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn pair() -> (String, String) {
+        let pair = rcgen::generate_simple_self_signed(vec!["twc".to_owned()]).expect("a pair");
+        (pair.cert.pem(), pair.signing_key.serialize_pem())
+    }
+
+    #[test]
+    fn each_fault_names_its_file_and_what_to_do() {
+        let folder = Folder::new("faults");
+        let text = |files| Certificates::load(files).expect_err("unusable").to_string();
+        assert!(text(folder.files()).contains("cert.pem: No such file"));
+        let (certificate, key) = pair();
+        folder.write("hello", &key);
+        assert!(text(folder.files()).contains("BEGIN CERTIFICATE"));
+        folder.write(&certificate, &certificate);
+        assert!(text(folder.files()).contains("key.pem holds no usable private key"));
+        let (_, foreign) = pair();
+        folder.write(&certificate, &foreign);
+        assert!(text(folder.files()).contains("both files belong to the same certificate"));
+    }
+
+    #[test]
+    fn a_renewed_certificate_is_taken_and_a_broken_one_is_not() {
+        let folder = Folder::new("renewed");
+        let (certificate, key) = pair();
+        folder.write(&certificate, &key);
+        let certificates = Certificates::load(folder.files()).expect("good files");
+        let first = certificates.current();
+        folder.write(&certificate, "half a fi");
+        assert!(certificates.reload().is_err());
+        assert!(Arc::ptr_eq(&first, &certificates.current()));
+        let (certificate, key) = pair();
+        folder.write(&certificate, &key);
+        certificates.reload().expect("good files");
+        assert!(!Arc::ptr_eq(&first, &certificates.current()));
+    }
+}

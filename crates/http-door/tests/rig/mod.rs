@@ -86,6 +86,7 @@ fn handler() -> impl Fn(Request) -> Response {
         }
         (_, "/header") => Response::text(200, request.header("x-name").unwrap_or("none").to_owned()),
         (_, "/big") => Response::text(200, vec![b'b'; BIG]),
+        (_, "/sized") => Response::text(200, vec![b'~'; request.query.parse().expect("a size")]),
         (_, "/redirect") => {
             let pairs = request.query_pairs();
             Response::new(302).with_header("Location", pairs[0].0.clone())
@@ -192,6 +193,14 @@ impl Rig {
 
     /// Sends over TLS and reads to the end.
     pub fn https(&self, request: &str) -> String {
+        let mut stream = self.https_stream();
+        stream.write_all(request.as_bytes()).expect("sent");
+        let mut reply = Vec::new();
+        stream.read_to_end(&mut reply).expect("a clean end");
+        String::from_utf8(reply).expect("text")
+    }
+
+    pub fn https_stream(&self) -> rustls::StreamOwned<rustls::ClientConnection, TcpStream> {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(self.certificate.clone()).expect("a certificate");
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -201,13 +210,8 @@ impl Rig {
             .with_root_certificates(roots)
             .with_no_client_auth();
         let name = "localhost".try_into().expect("a name");
-        let mut session = rustls::ClientConnection::new(Arc::new(config), name).expect("a client");
-        let mut socket = self.tls_port_client().socket;
-        let mut stream = rustls::Stream::new(&mut session, &mut socket);
-        stream.write_all(request.as_bytes()).expect("sent");
-        let mut reply = Vec::new();
-        stream.read_to_end(&mut reply).expect("a clean end");
-        String::from_utf8(reply).expect("text")
+        let session = rustls::ClientConnection::new(Arc::new(config), name).expect("a client");
+        rustls::StreamOwned::new(session, self.tls_port_client().socket)
     }
 
     /// A normal client is served, memory and threads are within bounds.
