@@ -42,6 +42,12 @@ impl Event {
         Event { bytes: format!("retry: {}\n\n", wait.as_millis()).into_bytes().into() }
     }
 
+    /// A comment: no event for the browser, but a sign of life for it and for proxies on the way.
+    pub fn comment(text: &str) -> Event {
+        let text: String = text.chars().filter(|c| !c.is_control()).collect();
+        Event { bytes: format!(": {text}\n\n").into_bytes().into() }
+    }
+
     fn encode(name: Option<&str>, id: Option<&str>, data: &str) -> Event {
         let mut text = String::with_capacity(data.len() + 32);
         for (field, value) in [("event: ", name), ("id: ", id)] {
@@ -275,6 +281,7 @@ mod tests {
             Ok("event: status\nid: 42\ndata: one\ndata: two\ndata: three\ndata: \n\n")
         );
         assert_eq!(&*Event::message("x").bytes, b"data: x\n\n");
+        assert_eq!(&*Event::comment("still\nhere").bytes, b": stillhere\n\n");
     }
 
     #[test]
