@@ -26,14 +26,18 @@ mod diagnostic;
 mod keys;
 mod load;
 mod model;
+mod publish;
 mod read;
 mod rules;
 mod secret;
+mod settings;
 
 pub use diagnostic::{Diagnostic, Position, Severity};
 pub use keys::{Key, KeySet, Kind, Preset, Section, Shape, Standing};
 pub use load::{Loaded, SEARCH, find, load, parse};
 pub use model::*;
+pub use publish::{reference, schema};
 pub use read::{Content, Document, Member, Node, read};
 pub use rules::is_placeholder;
 pub use secret::{MASK, Secret, is_secret_name, masked};
+pub use settings::*;

@@ -1,0 +1,9 @@
+//! Whole files in, configurations and messages out; and the settings file through crashes.
+
+// A test that cannot go on has failed.
+#![allow(clippy::unwrap_used)]
+
+mod any_input;
+mod config_file;
+mod published;
+mod settings_file;
