@@ -229,6 +229,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         #[test]
         fn any_bytes_are_survived_and_bounded(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             let mut reader = BodyReader::new(Framing::Chunked, LIMIT);

@@ -61,6 +61,7 @@
 
 mod admission;
 mod body;
+mod connection;
 mod error;
 mod events;
 mod head;
@@ -71,6 +72,7 @@ mod reactor;
 mod reject;
 mod request;
 mod response;
+mod rules;
 mod server;
 mod session;
 mod settings;

@@ -2,7 +2,7 @@
 //! has something for it. With no connection open, and with event streams that have no news, there is no deadline at all.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,10 +10,12 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 
 use crate::admission::{self, Admission, Place};
-use crate::link::{Arrival, Departure, Link};
+use crate::connection::Connection;
+use crate::link::Link;
 use crate::reject::Reject;
 use crate::response::Body;
-use crate::session::{Rules, Session, Standing};
+use crate::rules::Rules;
+use crate::session::{Session, Standing};
 use crate::tls::Certificates;
 use crate::workers::{ConnectionId, Job, Jobs, Mailbox, Note};
 
@@ -51,19 +53,6 @@ impl Door {
     pub(crate) fn new(socket: TcpListener, is_tls: bool) -> Door {
         Door { socket, is_tls, is_ready: true }
     }
-}
-
-struct Connection {
-    link: Link,
-    session: Session,
-    peer: IpAddr,
-    since: Instant,
-    standing: Standing,
-    is_writing_ended: bool,
-    /// The session has output that has not all left; with TLS it may be in the link already.
-    is_output_due: bool,
-    /// Accepted beyond the bounds to be told so.
-    is_refused: bool,
 }
 
 /// A place for a connection; the serial counts its users.
@@ -396,16 +385,8 @@ impl Reactor {
             }
             session.refuse(now, Reject::TooManyConnections);
         }
-        let connection = Connection {
-            link,
-            standing: session.standing(),
-            session,
-            peer,
-            since: now,
-            is_writing_ended: false,
-            is_output_due: false,
-            is_refused,
-        };
+        let mut connection = Connection::new(link, session, peer, now);
+        connection.is_refused = is_refused;
         if let Some(slot) = self.settle(connection) {
             // Its request is often here already; then it is no candidate for the next newcomer.
             self.drive(now, slot);
@@ -437,57 +418,6 @@ impl Reactor {
             log::warn!("{what} ({} times since the last such line)", self.complaints);
             self.last_complaint = Some(now);
             self.complaints = 0;
-        }
-    }
-}
-
-impl Connection {
-    /// Writes, reads and lets the session go on until the socket has nothing more to give or to take.
-    fn advance(&mut self, now: Instant, buffer: &mut [u8]) {
-        loop {
-            if self.session.is_closed() {
-                return;
-            }
-            self.is_output_due |= !self.session.output().is_empty();
-            match self.link.write(self.session.output()) {
-                Departure::Done if self.is_output_due => {
-                    self.is_output_due = false;
-                    self.session.handle_written(now);
-                    // What that brought has to leave as well.
-                    continue;
-                }
-                Departure::Done => {}
-                Departure::Waiting => {
-                    // A client that does not read may still be read from, to see that it left.
-                    if !self.session.wants_input() {
-                        return;
-                    }
-                }
-                Departure::Broken => return self.session.handle_broken(),
-            }
-            if self.session.wants_end() && !self.is_writing_ended {
-                self.is_writing_ended = true;
-                self.link.end_writing();
-            }
-            if !self.session.wants_input() {
-                return;
-            }
-            match self.link.read(buffer) {
-                Arrival::Bytes(count) => {
-                    let bytes = buffer.get(..count).unwrap_or_default();
-                    self.session.feed(now, bytes);
-                }
-                Arrival::End => self.session.handle_peer_end(now),
-                Arrival::NotTls => self.session.refuse(now, Reject::PlainOnTlsPort),
-                Arrival::Broken => return self.session.handle_broken(),
-                Arrival::Nothing => {
-                    // TLS may have something to say (its handshake) without the session having output.
-                    if self.link.write(self.session.output()) == Departure::Broken {
-                        self.session.handle_broken();
-                    }
-                    return;
-                }
-            }
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::listen;
 use crate::reactor::{Door, MAILBOX, Reactor};
 use crate::request::Request;
 use crate::response::Response;
-use crate::session::Rules;
+use crate::rules::Rules;
 use crate::settings::ServerConfig;
 use crate::tls::Certificates;
 use crate::workers::{self, Jobs, Mailbox, Note};
@@ -109,7 +109,7 @@ impl Server {
         let poll = Poll::new().map_err(DoorError::System)?;
         let waker = Waker::new(poll.registry(), MAILBOX).map_err(DoorError::System)?;
         let mailbox = Arc::new(Mailbox::new(waker));
-        let jobs = Arc::new(Jobs::default());
+        let jobs = Arc::new(Jobs::new(config.limits.connections.max(1)));
         let rules = Rules::new(config.limits);
         let mut reactor = Reactor::new(
             poll,

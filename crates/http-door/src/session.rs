@@ -12,7 +12,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use crate::body::BodyReader;
@@ -22,13 +22,7 @@ use crate::output::{self, BodyEnd, Output, Piece};
 use crate::reject::Reject;
 use crate::request::{Method, Request};
 use crate::response::{Body, Response};
-use crate::settings::Limits;
-
-/// Bodies up to this size are not counted against [`Limits::bodies_together`].
-const SMALL_BODY: usize = 16 * 1024;
-
-/// Empty lines before a request line that are forgiven (RFC 9112, 2.2 asks for one).
-const EMPTY_LINES: usize = 4;
+use crate::rules::{BodyShare, Rules};
 
 /// What a client may still send after it was refused, in bytes, before it is cut off. Enough for a 10 MB upload to end
 /// and its sender to read the reason.
@@ -36,50 +30,6 @@ const LINGER_BYTES: usize = 16 * 1024 * 1024;
 
 /// What a client may send into its own event stream before it is cut off.
 const STREAM_INPUT: usize = 64 * 1024;
-
-/// What all sessions share.
-#[derive(Debug, Default)]
-pub(crate) struct Rules {
-    pub(crate) limits: Limits,
-    /// Bytes of large bodies now in memory.
-    large_bodies: AtomicUsize,
-    pub(crate) requests: AtomicU64,
-    pub(crate) rejects: AtomicU64,
-}
-
-impl Rules {
-    pub(crate) fn new(limits: Limits) -> Arc<Rules> {
-        Arc::new(Rules { limits, ..Rules::default() })
-    }
-}
-
-/// A share of the memory for large bodies, given back when dropped.
-#[derive(Debug)]
-struct BodyShare {
-    rules: Arc<Rules>,
-    bytes: usize,
-}
-
-impl BodyShare {
-    fn grow_to(&mut self, length: usize) -> Result<(), Reject> {
-        if length <= SMALL_BODY || length <= self.bytes {
-            return Ok(());
-        }
-        let more = length - self.bytes;
-        let before = self.rules.large_bodies.fetch_add(more, Ordering::Relaxed);
-        self.bytes = length;
-        if before + more > self.rules.limits.bodies_together {
-            return Err(Reject::TooManyBodies);
-        }
-        Ok(())
-    }
-}
-
-impl Drop for BodyShare {
-    fn drop(&mut self) {
-        self.rules.large_bodies.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
-}
 
 /// How much a connection matters when room is needed, least first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -504,17 +454,12 @@ impl Session {
         };
         let limits = &self.rules.limits;
         if *scanned == 0 {
-            let mut lines = 0;
-            while self.input.starts_with(b"\r\n") {
-                self.input.drain(..2);
-                lines += 1;
-                if lines > EMPTY_LINES {
-                    return Err(Reject::BadRequestLine);
-                }
+            // Some clients end a body with an empty line too many (RFC 9112, 2.2). It does not count as a beginning.
+            let lines = self.input.chunks(2).take_while(|pair| *pair == b"\r\n").count();
+            self.input.drain(..lines * 2);
+            if matches!(self.input.as_slice(), [] | b"\r") {
+                return Ok(());
             }
-        }
-        if self.input.is_empty() {
-            return Ok(());
         }
         if *is_untouched {
             *is_untouched = false;
@@ -536,7 +481,7 @@ impl Session {
         self.phase = Phase::Body {
             head: Box::new(head),
             reader,
-            share: BodyShare { rules: Arc::clone(&self.rules), bytes: 0 },
+            share: BodyShare::new(&self.rules),
             deadline: now + limits.body_time,
         };
         Ok(())

@@ -1,5 +1,6 @@
 use super::*;
 use crate::events::{EVENT_BACKLOG, Event};
+use crate::settings::Limits;
 use proptest::prelude::*;
 use std::io::IoSlice;
 use std::time::Duration;
@@ -99,6 +100,21 @@ fn requests_follow_each_other_on_one_connection() {
     assert!(bench.session.take_request().is_none());
     bench.feed("c");
     assert_eq!(bench.request().body, b"abc");
+}
+
+/// Two of them, byte by byte, once made a request line of their own.
+#[test]
+fn empty_lines_before_a_request_are_passed_over_and_give_no_time() {
+    let mut bench = Bench::new();
+    for byte in "\r\n\r\n\r\n".chars().chain(GET.chars()) {
+        bench.feed(byte.to_string());
+    }
+    assert_eq!(bench.request().path, "/");
+    let mut bench = Bench::new();
+    for _ in 0..10 {
+        bench.feed("\r\n").wait(secs(1));
+    }
+    assert!(bench.session.is_closed());
 }
 
 #[test]
@@ -364,6 +380,8 @@ fn half_closed_clients() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     /// Whatever arrives, in whatever pieces: no panic, bounded memory, and the same requests and answers.
     #[test]
     fn pieces_make_no_difference(

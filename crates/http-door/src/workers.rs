@@ -22,9 +22,10 @@ pub(crate) struct Job {
     pub(crate) request: Request,
 }
 
-/// Requests that wait for a worker. Bounded by the number of connections, since each has one at most.
-#[derive(Debug, Default)]
+/// Requests that wait for a worker. Each connection has one at most, but requests of clients that have left wait on.
+#[derive(Debug)]
 pub(crate) struct Jobs {
+    most: usize,
     state: Mutex<JobsState>,
     ready: Condvar,
 }
@@ -36,9 +37,21 @@ struct JobsState {
 }
 
 impl Jobs {
-    pub(crate) fn push(&self, job: Job) {
-        self.lock().queue.push_back(job);
+    /// A queue for at most so many requests.
+    pub(crate) fn new(most: usize) -> Jobs {
+        Jobs { most, state: Mutex::default(), ready: Condvar::new() }
+    }
+
+    /// Whether there was room.
+    pub(crate) fn push(&self, job: Job) -> bool {
+        let mut state = self.lock();
+        if state.queue.len() >= self.most {
+            return false;
+        }
+        state.queue.push_back(job);
+        drop(state);
         self.ready.notify_one();
+        true
     }
 
     /// Waits for a job; `None` once the queue is closed.
