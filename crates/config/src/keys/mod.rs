@@ -192,6 +192,19 @@ impl Section {
         }
     }
 
+    /// The section of a controller that is compiled in: `name` is the whole top-level key, such as `controller.Wallbox`.
+    #[must_use]
+    pub fn controller(name: &'static str, keys: impl Into<Cow<'static, [Key]>>, meaning: &'static str) -> Section {
+        Section {
+            path: Cow::Owned(vec![name]),
+            shape: Shape::One,
+            is_open: false,
+            has_defaults: false,
+            keys: keys.into(),
+            meaning,
+        }
+    }
+
     const fn shaped(mut self, shape: Shape) -> Section {
         self.shape = shape;
         self

@@ -135,6 +135,16 @@ impl SettingsStore {
         Ok(Opened { store: SettingsStore { path, settings, is_dirty }, notices })
     }
 
+    /// The settings of a folder as far as they can be read now; the defaults otherwise. Changes nothing on disk, so that
+    /// what must start before everything else can look first.
+    #[must_use]
+    pub fn peek(folder: &Path) -> Settings {
+        match content(&folder.join(NAME)) {
+            Ok(Some(Content::Whole(values))) => Settings::from_map(values),
+            _ => Settings::default(),
+        }
+    }
+
     /// The settings.
     #[must_use]
     pub fn get(&self) -> &Settings {
