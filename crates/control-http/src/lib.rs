@@ -1,1 +1,39 @@
-//! The HTTP interface: the compatible API, the native API, metrics and the page
+//! The HTTP interface: everything that answers under the program's web address.
+//!
+//! | part | paths | for whom |
+//! | --- | --- | --- |
+//! | `compat` | `/api/…` and the forms of the old pages | scripts and dashboards written for TWCManager |
+//! | `v2` | `/api/v2/…` | new programs and the page |
+//! | `page` | `/`, `/assets/…` | people |
+//! | `metrics`, `health` | `/metrics`, `/healthz` | monitoring |
+//! | [`AccessRules`] | all of them | decides who may ask |
+//!
+//! An [`Api`] holds a [`site::SitePort`] and turns one request into one answer; sockets are the business of `http-door`.
+//! Answers that many clients poll are rendered once for each snapshot and then shared.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use control_http::{Api, ApiConfig};
+//! use http_door::Handler;
+//!
+//! fn serve(site: Arc<dyn site::SitePort>) -> Arc<dyn Handler> {
+//!     Arc::new(Api::new(ApiConfig::default(), site))
+//! }
+//! ```
+
+mod access;
+mod api;
+mod cache;
+mod compat;
+mod health;
+mod mask;
+mod metrics;
+mod page;
+mod route;
+#[cfg(test)]
+mod testing;
+mod v2;
+
+pub use access::{Access, AccessRules, Denied, Intent};
+pub use api::{Api, ApiConfig};

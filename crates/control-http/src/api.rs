@@ -1,0 +1,166 @@
+//! The front of the crate: one request in, one answer out.
+
+use std::sync::{Arc, Mutex};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use http_door::{Body, Handler, Method, Request, Response};
+use jiff::tz::TimeZone;
+use serde_json::Value;
+use site::{Command, Refusal, RefusalKind, SitePort, Snapshot};
+
+use crate::access::AccessRules;
+use crate::cache::Cache;
+use crate::route::{Call, Found, Route, find};
+use crate::v2::Live;
+use crate::{compat, health, metrics, page, v2};
+
+/// What the interface needs to know beside the site.
+#[derive(Debug, Clone)]
+pub struct ApiConfig {
+    /// The configuration as `/api/getConfig` shows it: the shape of the file, every secret already masked.
+    pub config_masked: Value,
+    /// Version of the program.
+    pub version: String,
+    /// What `/api/getUUID` answers: a decimal number that stays the same on this machine.
+    pub uuid: String,
+    /// Who may ask.
+    pub access: AccessRules,
+    /// The zone of local time in the answers of old shape.
+    pub time_zone: TimeZone,
+}
+
+impl Default for ApiConfig {
+    fn default() -> Self {
+        ApiConfig {
+            config_masked: Value::Object(serde_json::Map::new()),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            uuid: "0".to_owned(),
+            access: AccessRules::default(),
+            time_zone: TimeZone::system(),
+        }
+    }
+}
+
+/// Answers requests about one site; hand it to `http_door::Server::start`.
+///
+/// A command waits until the site has taken or refused it. One thread follows the site for the event streams; it ends
+/// within a second after the `Api` is dropped.
+pub struct Api {
+    inner: Arc<Inner>,
+}
+
+/// What every row of the route table gets.
+pub(crate) struct Inner {
+    pub config: ApiConfig,
+    pub site: Arc<dyn SitePort>,
+    pub live: Live,
+    /// Held while a setting is read, changed and written back.
+    pub settings_turn: Mutex<()>,
+    pub status_cache: Cache<compat::RenderKey>,
+    pub slaves_cache: Cache<compat::RenderKey>,
+    pub snapshot_cache: Cache<u64>,
+}
+
+/// Every table of routes.
+pub(crate) const TABLES: [&[Route]; 5] = [compat::ROUTES, v2::ROUTES, page::ROUTES, health::ROUTES, metrics::ROUTES];
+
+impl Api {
+    /// An interface to `site`.
+    pub fn new(config: ApiConfig, site: Arc<dyn SitePort>) -> Api {
+        let inner = Arc::new(Inner {
+            config,
+            site,
+            live: Live::default(),
+            settings_turn: Mutex::new(()),
+            status_cache: Cache::default(),
+            slaves_cache: Cache::default(),
+            snapshot_cache: Cache::default(),
+        });
+        v2::follow(&inner);
+        Api { inner }
+    }
+
+    /// Answers one request that arrived at `now`, in seconds since 1970.
+    pub fn answer(&self, request: &Request, now: f64) -> Response {
+        harden(self.inner.answer(request, now))
+    }
+}
+
+impl Drop for Api {
+    fn drop(&mut self) {
+        self.inner.live.close();
+    }
+}
+
+impl Handler for Api {
+    fn handle(&self, request: Request) -> Response {
+        self.answer(&request, seconds_since_1970())
+    }
+}
+
+impl Inner {
+    fn answer(&self, request: &Request, now: f64) -> Response {
+        let (route, parameter) = match find(&TABLES, request) {
+            Found::Row(route, parameter) => (route, parameter),
+            Found::OtherMethods(allow) => {
+                let text = format!("{} is not possible here; this address takes {allow}", request.method);
+                return Response::error(405, &text).with_header("Allow", allow);
+            }
+            Found::Nothing => return nothing_here(request),
+        };
+        if let Err(denied) = self.config.access.check(request, route.intent) {
+            log::warn!("refused {} {} from {}: {}", request.method, request.path, request.peer, denied.text);
+            return Response::error(denied.status, &denied.text);
+        }
+        (route.run)(self, &Call { request, now, parameter })
+    }
+
+    /// The latest snapshot.
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        self.site.snapshot()
+    }
+
+    /// Gives a command, and an answer made of the refusal when there is one.
+    pub(crate) fn command(&self, command: Command) -> Result<(), Response> {
+        log::info!("command over HTTP: {command:?}");
+        self.site.command(command).map_err(|refusal| refused(&refusal))
+    }
+
+    /// Changes one setting.
+    pub(crate) fn set(&self, key: &str, value: impl Into<Value>) -> Result<(), Response> {
+        let command = Command::SetSetting { key: key.to_owned(), value: value.into() };
+        self.site.command(command).map_err(|refusal| refused(&refusal))
+    }
+}
+
+/// The answer to a command that the site did not take.
+fn refused(refusal: &Refusal) -> Response {
+    let status = match refusal.kind {
+        RefusalKind::Invalid => 400,
+        RefusalKind::NotFound => 404,
+        RefusalKind::Unsupported => 409,
+        RefusalKind::Busy => 503,
+    };
+    Response::error(status, &refusal.text)
+}
+
+/// TWCManager answers an unknown API path with an empty body, and some scripts look at that.
+fn nothing_here(request: &Request) -> Response {
+    let is_old_api = request.path.starts_with("/api/") && !request.path.starts_with("/api/v2/");
+    if is_old_api || request.method == Method::Post && !request.path.starts_with("/api/") {
+        return Response::new(404);
+    }
+    Response::error(404, "there is nothing at this address; the page is at / and the interface is described at /api/v2/openapi.json")
+}
+
+/// Headers that every answer carries.
+fn harden(response: Response) -> Response {
+    let has_cache_rule = response.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("cache-control"));
+    let is_empty = matches!(response.body, Body::Empty);
+    let response = response.with_header("X-Content-Type-Options", "nosniff");
+    if has_cache_rule || is_empty { response } else { response.with_header("Cache-Control", "no-store") }
+}
+
+fn seconds_since_1970() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+}

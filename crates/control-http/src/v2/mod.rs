@@ -1,0 +1,110 @@
+//! The native API: the snapshot as it is, changes as they come, commands that are checked strictly.
+//!
+//! `openapi.json` beside this file is its description and is held to the route table by a test.
+
+mod body;
+mod commands;
+mod events;
+mod patch;
+
+use http_door::{Method, Response};
+use serde_json::{Value, json};
+
+pub(crate) use events::{Live, follow};
+
+use crate::api::Inner;
+use crate::mask::masked;
+use crate::route::{Call, Route};
+
+/// The description of the interface.
+const OPENAPI: &str = include_str!("openapi.json");
+
+/// Everything under `/api/v2/`.
+pub(crate) const ROUTES: &[Route] = &[
+    Route::get("/api/v2/snapshot", snapshot),
+    Route::get("/api/v2/events", events::open),
+    Route::get("/api/v2/evses", evses),
+    Route::get("/api/v2/evses/{id}", evse),
+    Route::native(Method::Patch, "/api/v2/evses/{id}", commands::change_evse),
+    Route::native(Method::Post, "/api/v2/evses/{id}/start", commands::start),
+    Route::native(Method::Post, "/api/v2/evses/{id}/stop", commands::stop),
+    Route::native(Method::Post, "/api/v2/charge-now", commands::charge_now),
+    Route::native(Method::Delete, "/api/v2/charge-now", commands::cancel_charge_now),
+    Route::get("/api/v2/policy", policy),
+    Route::native(Method::Put, "/api/v2/policy/hold", commands::hold_policy),
+    Route::native(Method::Delete, "/api/v2/policy/hold", commands::release_policy),
+    Route::get("/api/v2/settings", settings),
+    Route::get("/api/v2/settings/{key}", setting),
+    Route::native(Method::Put, "/api/v2/settings/{key}", commands::put_setting),
+    Route::native(Method::Delete, "/api/v2/settings/{key}", commands::delete_setting),
+    Route::get("/api/v2/version", version),
+    Route::get("/api/v2/openapi.json", openapi),
+];
+
+fn snapshot(api: &Inner, call: &Call) -> Response {
+    let snapshot = api.snapshot();
+    let tag = format!("\"{}\"", snapshot.sequence);
+    if call.request.header("if-none-match") == Some(&tag) {
+        return Response::new(304).with_header("ETag", tag).with_header("Cache-Control", "no-cache");
+    }
+    let bytes = api.snapshot_cache.get(snapshot.sequence, || rendered(&snapshot));
+    Response::json(200, bytes).with_header("ETag", tag).with_header("Cache-Control", "no-cache")
+}
+
+/// A snapshot as JSON.
+fn rendered(snapshot: &site::Snapshot) -> Vec<u8> {
+    to_value(snapshot).to_string().into_bytes()
+}
+
+/// A snapshot as a value. It holds nothing that JSON cannot: a number that is none becomes `null`.
+fn to_value(snapshot: &site::Snapshot) -> Value {
+    serde_json::to_value(snapshot).unwrap_or_else(|error| {
+        log::error!("the snapshot cannot be shown: {error}");
+        Value::Null
+    })
+}
+
+fn evses(api: &Inner, _: &Call) -> Response {
+    json_of(&json!({ "evses": to_value(&api.snapshot())["evses"] }))
+}
+
+fn evse(api: &Inner, call: &Call) -> Response {
+    let snapshot = to_value(&api.snapshot());
+    let found = snapshot["evses"].as_array().into_iter().flatten().find(|evse| evse["id"].as_str() == call.parameter.as_deref());
+    found.map_or_else(|| no_such_evse(call), json_of)
+}
+
+/// The answer when a charging point is asked for that is not there.
+fn no_such_evse(call: &Call) -> Response {
+    let id = call.parameter.as_deref().unwrap_or_default();
+    Response::error(404, &format!("there is no charging point {id:?}; /api/v2/evses lists those that there are"))
+}
+
+fn policy(api: &Inner, _: &Call) -> Response {
+    let snapshot = api.snapshot();
+    json_of(&json!({ "active": to_value(&snapshot)["policy"], "policies": *api.site.policies() }))
+}
+
+fn settings(api: &Inner, _: &Call) -> Response {
+    json_of(&masked(&api.site.settings()))
+}
+
+fn setting(api: &Inner, call: &Call) -> Response {
+    let key = call.parameter.as_deref().unwrap_or_default();
+    match masked(&api.site.settings()).get(key) {
+        Some(value) => json_of(&json!({ "value": value })),
+        None => Response::error(404, &format!("the setting {key:?} is not set; its default holds")),
+    }
+}
+
+fn version(api: &Inner, _: &Call) -> Response {
+    json_of(&json!({ "name": "twcmanager", "version": api.config.version }))
+}
+
+fn openapi(_: &Inner, _: &Call) -> Response {
+    Response::json(200, OPENAPI)
+}
+
+fn json_of(value: &Value) -> Response {
+    Response::json(200, value.to_string())
+}

@@ -1,0 +1,61 @@
+// Joins the stream to the views. The page is drawn from the state alone.
+import { ChargeNow } from './charge-now.js';
+import { byId, setHidden, setText } from './dom.js';
+import { Evses } from './evses.js';
+import { Flow } from './flow.js';
+import { alerts, link, policy, sources } from './notices.js';
+import { Stream } from './stream.js';
+import { text } from './text.js';
+
+// From these ages on, a number that nobody renews is shown as ageing and as stale.
+const AGEING_S = 15;
+const STALE_S = 60;
+
+for (const element of document.querySelectorAll('[data-text]')) setText(element, text[element.dataset.text]);
+
+const flow = new Flow(byId('flow-picture'), byId('flow-list'), byId('flow-facts'));
+const evses = new Evses(byId('evses'), byId('points-none'));
+const chargeNow = new ChargeNow();
+
+// What the views know of time: now by the program's clock, and how far a number can be trusted for its age.
+function clockOf(stream) {
+  const now = stream.now;
+  const unheard = now - stream.state.at;
+  return {
+    now,
+    at: stream.state.at,
+    freshness(told, takenAt) {
+      const age = Math.max(unheard, told === 'live' && takenAt ? now - takenAt : 0);
+      if (told === 'stale' || unheard > STALE_S) return 'stale';
+      return told === 'ageing' || age > AGEING_S ? 'ageing' : 'live';
+    },
+  };
+}
+
+let isDue = false;
+function draw() {
+  isDue = false;
+  link(stream);
+  const state = stream.state;
+  if (!state) return;
+  const clock = clockOf(stream);
+  setHidden(byId('demo'), !state.site.is_demo);
+  alerts(state, clock);
+  flow.render(state, clock);
+  policy(state, clock);
+  chargeNow.render(state, clock);
+  evses.render(state, clock);
+  sources(state, clock);
+}
+
+const stream = new Stream(() => {
+  if (isDue) return;
+  isDue = true;
+  // A page in the background draws nothing; the next second in the foreground does.
+  requestAnimationFrame(draw);
+});
+
+fetch('/api/v2/version')
+  .then((answer) => answer.json())
+  .then((about) => setText(byId('version'), text.version(about.version)))
+  .catch(() => {});
