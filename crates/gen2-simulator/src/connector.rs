@@ -38,6 +38,8 @@ pub enum Ailment {
     Mute,
     /// Hears nothing, so announces itself for ever: its receive line is broken.
     Deaf,
+    /// Neither hears nor is heard, its wire is off; it charges on until the contactor opens for want of a master.
+    CutOff,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -236,7 +238,7 @@ impl Connector {
     }
 
     fn say(&mut self, at: Instant, message: SlaveMessage) {
-        if self.ailment != Ailment::Mute {
+        if !matches!(self.ailment, Ailment::Mute | Ailment::CutOff) {
             self.sayings.push(Saying { at, message });
         }
     }
@@ -248,7 +250,8 @@ impl Connector {
 
     /// A message on the line, from whoever.
     pub(crate) fn hear(&mut self, now: Instant, message: &Message) {
-        if self.ailment == Ailment::Deaf || matches!(self.link, Link::Booting { .. } | Link::Failed) {
+        let is_deaf = matches!(self.ailment, Ailment::Deaf | Ailment::CutOff);
+        if is_deaf || matches!(self.link, Link::Booting { .. } | Link::Failed) {
             return;
         }
         match message {

@@ -17,7 +17,7 @@ pub struct MemoryLink {
 }
 
 impl MemoryLink {
-    /// Connects to `bus`; each piece takes `latency` in either direction.
+    /// Connects to `bus`; each piece takes `latency` in either direction. The first call with a time powers the bus up.
     #[must_use]
     pub fn new(bus: SimulatedBus, latency: Duration) -> MemoryLink {
         MemoryLink { bus, latency, to_bus: VecDeque::new(), to_master: VecDeque::new() }

@@ -54,6 +54,8 @@ impl BusHandle {
     }
 
     /// Looks at the bus or changes it, at the present time: `handle.with(|bus, now| bus.unplug(now, 0))`.
+    ///
+    /// Keep the work short, and do not call the handle from within: the bus waits meanwhile.
     pub fn with<R>(&self, work: impl FnOnce(&mut SimulatedBus, Instant) -> R) -> R {
         let result = self.quietly(|bus, now| {
             bus.handle_timeout(now);

@@ -443,6 +443,43 @@ fn mute_and_deaf() {
 }
 
 #[test]
+fn a_connector_cut_off_charges_on_for_thirty_seconds() {
+    let mut desk = one(CarSettings::default());
+    desk.beats(30, SLAVE, Order::Limit(amps(16)));
+    let now = desk.now;
+    desk.bus().set_ailment(now, 0, Ailment::CutOff).expect("connector 0");
+    for _ in 0..28 {
+        assert_eq!(desk.beat(SLAVE, Order::Limit(CentiAmps::ZERO)), None);
+        assert!(desk.bus().total_draw()[Phase::L1] > Amps::from_whole(15));
+    }
+    desk.wait(2 * SECOND);
+    assert_eq!(desk.bus().total_draw()[Phase::L1], Amps::ZERO);
+    let now = desk.now;
+    desk.bus().set_ailment(now, 0, Ailment::None).expect("connector 0");
+    assert_eq!(short(desk.beats(2, SLAVE, Order::NoChange)), "08 0.00/0.00");
+}
+
+/// An hour without a master: announcements and nothing else wake the thread that runs the bus.
+#[test]
+fn an_idle_bus_sleeps() {
+    let mut bus = SimulatedBus::new(ConnectorSettings::demo(3), SEED);
+    let start = Instant::now();
+    bus.handle_timeout(start);
+    let (mut wakes, mut announcements) = (0, 0);
+    let mut now = start;
+    while now < start + 3_600 * SECOND {
+        now = bus.next_timeout().expect("connectors announce themselves").max(now);
+        bus.handle_timeout(now);
+        while bus.poll_output().is_some() {
+            announcements += 1;
+        }
+        wakes += 1;
+    }
+    assert!(announcements > 1_000, "{announcements}");
+    assert!(wakes < 2 * announcements, "{wakes} wakes for {announcements} announcements");
+}
+
+#[test]
 fn unasked_broadcasts_come() {
     let mut unit = ConnectorSettings::european(SLAVE);
     unit.broadcasts = Some(2 * SECOND);
