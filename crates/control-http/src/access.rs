@@ -73,10 +73,7 @@ impl AccessRules {
             Access::Open => check_neighbour(request)?,
         }
         if intent == Intent::JsonCommand && !request.body.is_empty() && !is_json(request) {
-            return Err(Denied::new(
-                415,
-                "the body must be JSON: send the header Content-Type: application/json",
-            ));
+            return Err(Denied::new(415, "the body must be JSON: send the header Content-Type: application/json"));
         }
         Ok(())
     }
@@ -217,9 +214,9 @@ mod tests {
     }
 
     fn request(headers: &[(&str, &str)]) -> Request {
-        headers
-            .iter()
-            .fold(Request::new(Method::Post, "/api/chargeNow"), |request, (name, value)| request.with_header(name, value))
+        headers.iter().fold(Request::new(Method::Post, "/api/chargeNow"), |request, (name, value)| {
+            request.with_header(name, value)
+        })
     }
 
     fn status(request: &Request, intent: Intent) -> u16 {

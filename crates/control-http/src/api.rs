@@ -80,6 +80,13 @@ impl Api {
         Api { inner }
     }
 
+    /// The object of `/api/getStatus`, which webhooks carry too.
+    #[must_use]
+    pub fn status_object(&self) -> Value {
+        let (snapshot, settings) = (self.inner.snapshot(), self.inner.site.settings());
+        compat::status_object(&self.inner, &snapshot, &settings, seconds_since_1970())
+    }
+
     /// Answers one request that arrived at `now`, in seconds since 1970.
     pub fn answer(&self, request: &Request, now: f64) -> Response {
         harden(self.inner.answer(request, now))
@@ -150,7 +157,10 @@ fn nothing_here(request: &Request) -> Response {
     if is_old_api || request.method == Method::Post && !request.path.starts_with("/api/") {
         return Response::new(404);
     }
-    Response::error(404, "there is nothing at this address; the page is at / and the interface is described at /api/v2/openapi.json")
+    Response::error(
+        404,
+        "there is nothing at this address; the page is at / and the interface is described at /api/v2/openapi.json",
+    )
 }
 
 /// Headers that every answer carries.

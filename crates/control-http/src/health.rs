@@ -21,10 +21,12 @@ fn get(api: &Inner, call: &Call) -> Response {
     // A restart mends none of these, so they do not make the program unhealthy.
     let lost = snapshot.evses.iter().filter(|evse| evse.link == evse::Link::Lost);
     let failing = snapshot.sources.iter().filter(|source| !source.ok);
-    let warnings: Vec<String> = lost
-        .map(|evse| format!("charging point {} does not answer", evse.name))
-        .chain(failing.map(|source| format!("source {}: {}", source.name, source.error.as_deref().unwrap_or("no reading yet"))))
-        .collect();
+    let warnings: Vec<String> =
+        lost.map(|evse| format!("charging point {} does not answer", evse.name))
+            .chain(failing.map(|source| {
+                format!("source {}: {}", source.name, source.error.as_deref().unwrap_or("no reading yet"))
+            }))
+            .collect();
     let (status, word) = if reasons.is_empty() { (200, "ok") } else { (503, "failing") };
     let body = json!({ "status": word, "reasons": reasons, "warnings": warnings });
     Response::json(status, body.to_string())

@@ -37,3 +37,8 @@ mod v2;
 
 pub use access::{Access, AccessRules, Denied, Intent};
 pub use api::{Api, ApiConfig};
+
+/// Every route of the native interface, for whoever checks a description against it.
+pub fn native_routes() -> impl Iterator<Item = (http_door::Method, &'static str)> {
+    [v2::ROUTES, health::ROUTES, metrics::ROUTES].into_iter().flatten().map(|route| (route.method, route.path))
+}

@@ -27,9 +27,20 @@ pub(crate) fn is_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     let is_expiry = key.ends_with("expiretime");
     !is_expiry
-        && ["token", "password", "passwd", "_pass", "secret", "apikey", "api_key", "privkey", "private", "encryption_key"]
-            .iter()
-            .any(|word| key.contains(word))
+        && [
+            "token",
+            "password",
+            "passwd",
+            "_pass",
+            "secret",
+            "apikey",
+            "api_key",
+            "privkey",
+            "private",
+            "encryption_key",
+        ]
+        .iter()
+        .any(|word| key.contains(word))
 }
 
 fn star(value: &Value) -> Value {

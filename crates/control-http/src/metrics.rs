@@ -24,10 +24,17 @@ struct Page {
 }
 
 impl Page {
-    fn family(&mut self, name: &str, kind: &str, help: &str, series: impl IntoIterator<Item = (Vec<(&'static str, String)>, f64)>) {
+    fn family(
+        &mut self,
+        name: &str,
+        kind: &str,
+        help: &str,
+        series: impl IntoIterator<Item = (Vec<(&'static str, String)>, f64)>,
+    ) {
         let mut lines = String::new();
         for (labels, value) in series {
-            let labels: Vec<String> = labels.iter().map(|(key, value)| format!("{key}=\"{}\"", escaped(value))).collect();
+            let labels: Vec<String> =
+                labels.iter().map(|(key, value)| format!("{key}=\"{}\"", escaped(value))).collect();
             let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
             let id = format!("{name}{labels}");
             if value.is_finite() && self.seen.insert(id.clone()) {
@@ -52,7 +59,12 @@ fn render(snapshot: &Snapshot, version: &str, now: f64) -> String {
 
     page.family("twcmanager_info", "gauge", "Version of the program.", [(vec![("version", version.to_owned())], 1.0)]);
     page.family("twcmanager_start_time_seconds", "gauge", "When the program started.", one(snapshot.started_at));
-    page.family("twcmanager_snapshot_age_seconds", "gauge", "Time since the last decision.", one((now - snapshot.at).max(0.0)));
+    page.family(
+        "twcmanager_snapshot_age_seconds",
+        "gauge",
+        "Time since the last decision.",
+        one((now - snapshot.at).max(0.0)),
+    );
     let flows = [
         ("generation", &power.generation),
         ("house", &power.house),
@@ -83,7 +95,12 @@ fn render(snapshot: &Snapshot, version: &str, now: f64) -> String {
             .filter_map(move |source| Some((vec![("source", source.name.clone())], value(source, now)?)))
             .collect::<Vec<_>>()
     };
-    page.family("twcmanager_source_up", "gauge", "Whether the last reading worked.", sources(|source, _| Some(f64::from(source.ok))));
+    page.family(
+        "twcmanager_source_up",
+        "gauge",
+        "Whether the last reading worked.",
+        sources(|source, _| Some(f64::from(source.ok))),
+    );
     page.family(
         "twcmanager_source_age_seconds",
         "gauge",
@@ -105,13 +122,17 @@ fn render(snapshot: &Snapshot, version: &str, now: f64) -> String {
 fn evses(page: &mut Page, snapshot: &Snapshot, now: f64) {
     type Value = fn(&site::EvseView, f64) -> Option<f64>;
     let gauges: [(&str, &str, &str, Value); 9] = [
-        ("twcmanager_evse_up", "gauge", "Whether the charging point answers.", |evse, _| Some(f64::from(evse.link != Link::Lost))),
+        ("twcmanager_evse_up", "gauge", "Whether the charging point answers.", |evse, _| {
+            Some(f64::from(evse.link != Link::Lost))
+        }),
         ("twcmanager_evse_heard_age_seconds", "gauge", "Time since it was last heard.", |evse, now| {
             Some((now - evse.heard_at).max(0.0))
         }),
-        ("twcmanager_evse_plugged_in", "gauge", "Whether a car is plugged in; absent when unknown.", |evse, _| match evse.plug {
-            Plug::Unknown => None,
-            plug => Some(f64::from(plug == Plug::PluggedIn)),
+        ("twcmanager_evse_plugged_in", "gauge", "Whether a car is plugged in; absent when unknown.", |evse, _| {
+            match evse.plug {
+                Plug::Unknown => None,
+                plug => Some(f64::from(plug == Plug::PluggedIn)),
+            }
         }),
         ("twcmanager_evse_charging", "gauge", "Whether current flows.", |evse, _| {
             Some(f64::from(evse.activity == Activity::Charging))
@@ -122,7 +143,9 @@ fn evses(page: &mut Page, snapshot: &Snapshot, now: f64) {
         ("twcmanager_evse_session_watthours", "gauge", "Energy of the session in progress.", |evse, _| {
             evse.session.as_ref().map(|session| session.energy_wh)
         }),
-        ("twcmanager_evse_energy_watthours_total", "counter", "Energy counter of the device.", |evse, _| evse.energy_total_wh),
+        ("twcmanager_evse_energy_watthours_total", "counter", "Energy counter of the device.", |evse, _| {
+            evse.energy_total_wh
+        }),
     ];
     for (name, kind, help, value) in gauges {
         let series = snapshot.evses.iter().filter_map(|evse| {

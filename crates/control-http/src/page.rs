@@ -9,7 +9,8 @@ use crate::route::{Call, Route};
 const CONTENT_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
                               manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'";
 
-pub(crate) const ROUTES: &[Route] = &[Route::get("/", index), Route::get("/assets/{file}", asset), Route::get("/favicon.ico", icon)];
+pub(crate) const ROUTES: &[Route] =
+    &[Route::get("/", index), Route::get("/assets/{file}", asset), Route::get("/favicon.ico", icon)];
 
 fn index(_: &Inner, call: &Call) -> Response {
     serve("index.html", call)
@@ -28,10 +29,9 @@ fn serve(name: &str, call: &Call) -> Response {
         return Response::error(404, "there is no such file; the page is at /");
     };
     let tag = format!("\"{}\"", file.tag);
-    let is_known = call
-        .request
-        .header("if-none-match")
-        .is_some_and(|known| known.split(',').any(|known| known.trim().trim_start_matches("W/") == tag || known.trim() == "*"));
+    let is_known = call.request.header("if-none-match").is_some_and(|known| {
+        known.split(',').any(|known| known.trim().trim_start_matches("W/") == tag || known.trim() == "*")
+    });
     let response = if is_known {
         Response::new(304)
     } else {

@@ -8,8 +8,8 @@ use std::time::Duration;
 use evse::{Activity, Capabilities, Detail, Link, Plug};
 use serde_json::{Value, json};
 use site::{
-    AlertView, ChargeNowView, Command, EvseView, FreshnessView, MeasuredView, PolicyView, PowerView, ReasonView, Refusal,
-    RefusalKind, SessionView, SitePort, SiteView, Snapshot, SourceView,
+    AlertView, ChargeNowView, Command, EvseView, FreshnessView, MeasuredView, PolicyView, PowerView, ReasonView,
+    Refusal, RefusalKind, SessionView, SitePort, SiteView, Snapshot, SourceView,
 };
 use units::PerPhase;
 

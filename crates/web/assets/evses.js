@@ -1,6 +1,6 @@
 // A card for each charging point.
 import { command, el, keyed, setAttribute, setHidden, setText } from './dom.js';
-import { amps, energy, percent, span, watts, wholeAmps } from './format.js';
+import { amps, bareAmps, energy, percent, span, watts, wholeAmps } from './format.js';
 import { text } from './text.js';
 
 const PHASES = ['l1', 'l2', 'l3'];
@@ -62,7 +62,7 @@ class Card {
     p.session = el('dd');
     p.car = el('dd');
     p.rows = { phases: row(text.phases, p.phases), session: row(text.session, p.session), car: row(text.car, p.car) };
-    p.heard = el('span', { class: 'quiet' });
+    p.heard = el('span', { class: 'heard' });
     p.start = el('button', { type: 'button' }, text.startCar);
     p.stop = el('button', { type: 'button' }, text.stopCar);
     p.enabled = el('input', { type: 'checkbox', role: 'switch', id: `${titleId}-enabled` });
@@ -76,12 +76,11 @@ class Card {
       el('div', { class: 'draw' }, p.power, p.bar),
       el('dl', {}, row(text.drawn, p.drawn), row(text.offered, p.offered), p.rows.phases, p.rows.session, p.rows.car),
       el('div', { class: 'controls' },
-        el('span', { class: 'buttons' }, p.start, p.stop),
+        el('span', { class: 'buttons' }, p.start, p.stop, p.heard),
         el('label', { class: 'switch', for: `${titleId}-enabled` }, p.enabled, text.enabled),
         el('span', { class: 'stepper', role: 'group', 'aria-label': text.priority }, el('span', {}, text.priority), p.lower, p.priority, p.higher),
       ),
       p.error,
-      el('footer', {}, p.heard),
     );
     p.start.addEventListener('click', () => this.#send('POST', '/start'));
     p.stop.addEventListener('click', () => this.#send('POST', '/stop'));
@@ -128,6 +127,7 @@ class Card {
     setText(p.heard, text.heard(span(clock.now - evse.heard_at)));
     setAttribute(p.start, 'aria-label', text.startPoint(evse.name));
     setAttribute(p.stop, 'aria-label', text.stopPoint(evse.name));
+    for (const button of [p.start, p.stop]) button.disabled = evse.plug === 'unplugged';
     setHidden(p.start, !evse.capabilities?.start);
     setHidden(p.stop, !evse.capabilities?.stop);
     if (isNew) p.enabled.checked = evse.is_enabled;
@@ -155,7 +155,7 @@ class Card {
     const known = PHASES.filter((phase) => typeof per[phase] === 'number');
     setHidden(this.#p.rows.phases, known.length < 2);
     for (const [phase, item] of keyed(this.#p.phases, known, (phase) => phase, () => el('span'))) {
-      setText(item, `${phase.toUpperCase()} ${amps(per[phase])}`);
+      setText(item, `${phase.toUpperCase()} ${bareAmps(per[phase])}`);
     }
   }
 }

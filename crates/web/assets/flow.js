@@ -66,7 +66,7 @@ export class Flow {
     const battery = power.battery?.w;
     const doing = battery > 0 ? text.discharging : battery < 0 ? text.charging : text.battery;
     const hasSoc = typeof power.battery_soc === 'number';
-    this.#node('battery', power.battery, hasSoc ? `${percent(power.battery_soc)}` : doing, clock, Math.sign(battery ?? 0));
+    this.#node('battery', power.battery, hasSoc ? socLabel(battery, percent(power.battery_soc)) : doing, clock, Math.sign(battery ?? 0));
     setAttribute(this.#parts.battery.group, 'data-absent', power.battery === null || power.battery === undefined);
     setAttribute(this.#parts.battery.wire, 'data-absent', power.battery === null || power.battery === undefined);
 
@@ -116,4 +116,9 @@ export class Flow {
       setAttribute(item, 'data-freshness', clock.freshness('live', clock.at));
     }
   }
+}
+
+// The state of charge, and by an arrow whether it rises or falls.
+function socLabel(battery, soc) {
+  return battery > 0 ? text.emptying(soc) : battery < 0 ? text.filling(soc) : soc;
 }

@@ -18,6 +18,11 @@ export function amps(value) {
   return isNumber(value) ? `${one.format(value)} A` : text.none;
 }
 
+// For rows of several, where the unit stands once.
+export function bareAmps(value) {
+  return isNumber(value) ? one.format(value) : text.none;
+}
+
 export function wholeAmps(value) {
   return isNumber(value) ? `${Number.isInteger(value) ? whole.format(value) : one.format(value)} A` : text.none;
 }

@@ -75,9 +75,9 @@ pub fn files() -> &'static [File] {
 
 /// FNV-1a, 64 bits: two versions of one file differ, which is all that is asked of it.
 fn tag(bytes: &[u8]) -> String {
-    let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let hash = bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
     format!("{hash:016x}")
 }
 
@@ -107,7 +107,8 @@ mod tests {
     fn every_file_that_is_named_is_there() {
         for file in files().iter().filter(|file| file.content_type == JS) {
             for line in text(file).lines().filter(|line| line.starts_with("import ")) {
-                let name = line.split("'./").nth(1).and_then(|rest| rest.split('\'').next()).expect("a relative module");
+                let name =
+                    line.split("'./").nth(1).and_then(|rest| rest.split('\'').next()).expect("a relative module");
                 assert!(super::file(name).is_some(), "{} imports {name}", file.name);
             }
         }

@@ -30,7 +30,8 @@ pub(crate) fn charge_now(api: &Inner, call: &Call) -> Response {
         }
         let most = super::truncated(api.snapshot().site.max_amps_all);
         let rate = rate.min(most.max(1));
-        let amps = i32::try_from(rate).map(Amps::from_whole).map_err(|_| Response::error(400, "Invalid rate or duration"))?;
+        let amps =
+            i32::try_from(rate).map(Amps::from_whole).map_err(|_| Response::error(400, "Invalid rate or duration"))?;
         let time = Duration::from_secs(duration.unsigned_abs());
         api.command(Command::ChargeNow { amps: Some(amps), duration: time })?;
         Ok(super::json(&json!({"status": "success", "rate": rate, "duration": duration})))
@@ -90,7 +91,10 @@ pub(crate) fn set_setting(api: &Inner, call: &Call) -> Response {
         };
         let is_structure = value.is_object() || value.is_array();
         if STRUCTURED.contains(&key) || is_structure {
-            return Err(Response::error(400, &format!("{key} cannot be set by setSetting: it takes single values only")));
+            return Err(Response::error(
+                400,
+                &format!("{key} cannot be set by setSetting: it takes single values only"),
+            ));
         }
         api.set(key, number_if_text(value))?;
         Ok(Response::new(204))
@@ -137,5 +141,9 @@ pub(super) fn number_if_text(value: &Value) -> Value {
     if is_code {
         return value.clone();
     }
-    text.parse::<i64>().map(Value::from).ok().or_else(|| as_number(value).map(Value::from)).unwrap_or_else(|| value.clone())
+    text.parse::<i64>()
+        .map(Value::from)
+        .ok()
+        .or_else(|| as_number(value).map(Value::from))
+        .unwrap_or_else(|| value.clone())
 }

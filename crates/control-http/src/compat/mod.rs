@@ -12,6 +12,8 @@ mod schedule;
 mod slaves;
 mod status;
 
+pub(crate) use status::status as status_object;
+
 use std::sync::Arc;
 
 use http_door::Response;

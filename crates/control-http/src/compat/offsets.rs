@@ -37,8 +37,10 @@ fn add_one(api: &Inner, body: &Map<String, Value>) -> Result<Response, Response>
         Some(other) => other.to_string(),
     };
     let value = body.get("offsetValue").and_then(as_number).filter(|value| *value != 0.0).ok_or_else(refused)?;
-    let unit = body.get("offsetUnit").and_then(Value::as_str).filter(|unit| matches!(*unit, "A" | "W")).ok_or_else(refused)?;
-    let is_bad_name = name.is_empty() || name.chars().count() >= 32 || name.contains(FORBIDDEN) || name.contains(['/', '\\']);
+    let unit =
+        body.get("offsetUnit").and_then(Value::as_str).filter(|unit| matches!(*unit, "A" | "W")).ok_or_else(refused)?;
+    let is_bad_name =
+        name.is_empty() || name.chars().count() >= 32 || name.contains(FORBIDDEN) || name.contains(['/', '\\']);
     if is_bad_name {
         return Err(refused());
     }

@@ -139,11 +139,11 @@ pub(crate) fn from_form(form: &[(String, String)]) -> Result<Vec<(&'static str, 
     }
     let amps = match field("scheduledAmpsMax") {
         None | Some("") => 0.0,
-        Some(text) => {
-            text.parse().ok().filter(|amps: &f64| amps.is_finite() && *amps >= 0.0).ok_or_else(|| {
-                Response::error(400, "scheduledAmpsMax must be a number of amps")
-            })?
-        }
+        Some(text) => text
+            .parse()
+            .ok()
+            .filter(|amps: &f64| amps.is_finite() && *amps >= 0.0)
+            .ok_or_else(|| Response::error(400, "scheduledAmpsMax must be a number of amps"))?,
     };
     object.insert(
         "Settings".to_owned(),

@@ -31,8 +31,7 @@ fn slaves(snapshot: &Snapshot, now: f64) -> Value {
         .iter()
         .filter_map(|evse| evse.id.strip_prefix(GEN2).map(|id| (id.to_ascii_uppercase(), evse)))
         .collect();
-    let mut out: Map<String, Value> =
-        twcs.iter().map(|(id, evse)| (id.clone(), one(id, evse, now))).collect();
+    let mut out: Map<String, Value> = twcs.iter().map(|(id, evse)| (id.clone(), one(id, evse, now))).collect();
     let sum = |value: fn(&EvseView) -> Option<f64>| twcs.iter().filter_map(|(_, evse)| value(evse)).sum::<f64>();
     let least_max = twcs.iter().map(|(_, evse)| rated(evse)).reduce(f64::min).unwrap_or(0.0);
     let total = json!({

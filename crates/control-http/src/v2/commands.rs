@@ -33,7 +33,9 @@ pub(super) fn charge_now(api: &Inner, call: &Call) -> Response {
         let fields = Fields::of(call.request, &["amps", "hours", "seconds"])?;
         let site = api.snapshot().site.clone();
         let most = site.max_amps_all.max(1.0);
-        let amps = fields.number("amps", 1.0, most)?.ok_or_else(|| bad("amps is missing: amps per phase for all charging points"))?;
+        let amps = fields
+            .number("amps", 1.0, most)?
+            .ok_or_else(|| bad("amps is missing: amps per phase for all charging points"))?;
         let amps = Amps::new(amps).map_err(|_| bad("amps is out of range"))?;
         let duration = duration(&fields)?;
         api.command(Command::ChargeNow { amps: Some(amps), duration })?;
@@ -96,11 +98,15 @@ pub(super) fn change_evse(api: &Inner, call: &Call) -> Response {
 pub(super) fn hold_policy(api: &Inner, call: &Call) -> Response {
     finish((|| {
         let fields = Fields::of(call.request, &["name", "hours", "seconds"])?;
-        let name = fields.text("name")?.ok_or_else(|| bad("name is missing: the name of a policy in /api/v2/policy"))?;
+        let name =
+            fields.text("name")?.ok_or_else(|| bad("name is missing: the name of a policy in /api/v2/policy"))?;
         let duration = duration(&fields)?;
         let policies = api.site.policies();
         if !policies.as_array().is_some_and(|list| list.iter().any(|policy| policy["name"] == name)) {
-            return Err(Response::error(404, &format!("there is no policy {name:?}; /api/v2/policy lists those that there are")));
+            return Err(Response::error(
+                404,
+                &format!("there is no policy {name:?}; /api/v2/policy lists those that there are"),
+            ));
         }
         api.command(Command::HoldPolicy { name: Some(name), duration })?;
         Ok(done())

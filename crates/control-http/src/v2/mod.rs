@@ -70,7 +70,11 @@ fn evses(api: &Inner, _: &Call) -> Response {
 
 fn evse(api: &Inner, call: &Call) -> Response {
     let snapshot = to_value(&api.snapshot());
-    let found = snapshot["evses"].as_array().into_iter().flatten().find(|evse| evse["id"].as_str() == call.parameter.as_deref());
+    let found = snapshot["evses"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|evse| evse["id"].as_str() == call.parameter.as_deref());
     found.map_or_else(|| no_such_evse(call), json_of)
 }
 
