@@ -47,22 +47,53 @@ struct Load {
     least: i64,
     /// Most it may be offered, a whole number of steps.
     most: i64,
-    /// What `most` comes from.
-    most_by: Binding,
     held: i64,
     /// What it was last told, rounded up.
     told: i64,
     wants: bool,
     priority: i32,
+    /// What `most` comes from.
+    most_by: Most,
     /// Why it gets nothing whatever the others do.
-    refused: Option<Binding>,
+    refused: Option<Refused>,
+}
+
+/// What the most that a load may be offered comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Most {
+    Own,
+    Vehicle,
+    LinkDegraded,
+    /// It has not shown yet that it wants any.
+    Least,
+}
+
+/// Why a load takes no part.
+#[derive(Debug, Clone, Copy)]
+enum Refused {
+    Unserved(Unserved),
+    NoVoltage,
+    UnknownCircuit,
+    /// Its most is less than its least.
+    Most,
 }
 
 /// What became of one load: the ideal in centiamps and what bound it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 struct Decision {
     ideal: i64,
-    bound_by: Binding,
+    why: Why,
+}
+
+/// What bound a decision; numbers are entries of the plan.
+#[derive(Debug, Clone, Copy)]
+enum Why {
+    Refused(Refused),
+    Most,
+    Entry(usize),
+    MinimumNotReached(usize),
+    WaitingForTurn(usize),
+    Resting(Instant),
 }
 
 /// Shares out power.
@@ -77,22 +108,47 @@ pub fn allocate(request: &Request<'_>, rotation: &Rotation, now: Instant) -> All
     let (decisions, order, rotation, decide_again_at) = decide(&plan, request, &loads, rotation, now);
     let permitted = permit(&plan, &loads, &decisions, &order);
 
-    let mut shares: Vec<Option<Share>> = vec![None; loads.len()];
-    for ((load, decision), (now_allowed, delayed_by)) in loads.iter().zip(decisions).zip(permitted) {
-        let evse = &request.evses[load.position];
-        shares[load.position] = Some(Share {
-            id: evse.id.clone(),
-            ideal: power(evse, decision.ideal),
-            permitted: power(evse, now_allowed),
-            bound_by: decision.bound_by,
-            delayed_by: delayed_by.map(|entry| plan.name(entry)),
-        });
+    // Every position of the request has exactly one load.
+    let mut order: Vec<usize> = vec![0; loads.len()];
+    for (index, load) in loads.iter().enumerate() {
+        order[load.position] = index;
     }
-    Allocation {
-        // Every position of the request has exactly one load.
-        shares: shares.into_iter().flatten().collect(),
-        rotation,
-        decide_again_at,
+    let shares = request
+        .evses
+        .iter()
+        .zip(order)
+        .map(|(evse, index)| {
+            let (ideal, (now_allowed, delayed_by)) = (decisions[index].ideal, permitted[index]);
+            Share {
+                id: evse.id.clone(),
+                ideal: power(evse, ideal),
+                permitted: power(evse, now_allowed),
+                bound_by: bound_by(&plan, &loads[index], decisions[index].why),
+                delayed_by: delayed_by.map(|entry| plan.name(entry)),
+            }
+        })
+        .collect();
+    Allocation { shares, rotation, decide_again_at }
+}
+
+/// The public name of what bound a load.
+fn bound_by(plan: &Plan<'_>, load: &Load, why: Why) -> Binding {
+    let most = match load.most_by {
+        Most::Own => Some(Limit::OwnMaximum),
+        Most::Vehicle => Some(Limit::Vehicle),
+        Most::LinkDegraded => Some(Limit::LinkDegraded),
+        Most::Least => None,
+    };
+    match why {
+        Why::Most => most.map_or(Binding::LeastUntilDrawn, Binding::Limit),
+        Why::Entry(entry) => Binding::Limit(plan.name(entry)),
+        Why::MinimumNotReached(entry) => Binding::MinimumNotReached(plan.name(entry)),
+        Why::WaitingForTurn(entry) => Binding::WaitingForTurn(plan.name(entry)),
+        Why::Resting(until) => Binding::Resting { until },
+        Why::Refused(Refused::Unserved(why)) => Binding::Unserved(why),
+        Why::Refused(Refused::NoVoltage) => Binding::MinimumNotReached(Limit::NoVoltage),
+        Why::Refused(Refused::UnknownCircuit) => Binding::MinimumNotReached(Limit::UnknownCircuit),
+        Why::Refused(Refused::Most) => Binding::MinimumNotReached(most.unwrap_or(Limit::OwnMaximum)),
     }
 }
 
@@ -109,11 +165,11 @@ fn read(request: &Request<'_>, plan: &mut Plan<'_>) -> Vec<Load> {
         if let Some(circuit) = evse.circuit
             && request.circuits.get(circuit).is_none()
         {
-            load.refused = Some(Binding::MinimumNotReached(Limit::UnknownCircuit));
+            load.refused = Some(Refused::UnknownCircuit);
         }
         let twin = loads.last().is_some_and(|last| request.evses[last.position].id == evse.id);
         if twin {
-            load.refused = Some(Binding::Unserved(Unserved::Duplicate));
+            load.refused = Some(Refused::Unserved(Unserved::Duplicate));
         }
         loads.push(load);
     }
@@ -135,10 +191,10 @@ impl Load {
         let vehicle = evse.can_take.map(|power| centiamps(power.amps_floor(limits.volts, limits.phases)));
         // What it holds is counted already, so it may keep it.
         let degraded = (!evse.may_rise).then(|| told.max(held));
-        let mut most = (own, Limit::OwnMaximum);
-        for (amount, limit) in [(vehicle, Limit::Vehicle), (degraded, Limit::LinkDegraded)] {
+        let mut most = (own, Most::Own);
+        for (amount, by) in [(vehicle, Most::Vehicle), (degraded, Most::LinkDegraded)] {
             if let Some(amount) = amount.filter(|amount| *amount < most.0) {
-                most = (amount, limit);
+                most = (amount, by);
             }
         }
         let most = (floor(most.0), most.1);
@@ -146,16 +202,14 @@ impl Load {
         let (wants, refused) = match evse.demand {
             Demand::Wants => (true, None),
             Demand::MightWant => (false, None),
-            Demand::None(why) => (false, Some(Binding::Unserved(why))),
+            Demand::None(why) => (false, Some(Refused::Unserved(why))),
         };
-        let refused = refused.or_else(|| {
-            if wiring.nanowatts <= 0 {
-                Some(Binding::MinimumNotReached(Limit::NoVoltage))
-            } else if most.0 < least {
-                Some(Binding::MinimumNotReached(most.1.clone()))
-            } else {
-                None
-            }
+        let refused = refused.or(if wiring.nanowatts <= 0 {
+            Some(Refused::NoVoltage)
+        } else if most.0 < least {
+            Some(Refused::Most)
+        } else {
+            None
         });
         Load {
             position,
@@ -163,7 +217,7 @@ impl Load {
             step,
             least,
             most: if wants { most.0 } else { least },
-            most_by: if wants { Binding::Limit(most.1) } else { Binding::LeastUntilDrawn },
+            most_by: if wants || refused.is_some() { most.1 } else { Most::Least },
             held,
             told,
             wants,
@@ -208,10 +262,8 @@ fn decide(
         })
         .collect();
 
-    let mut decisions: Vec<Decision> = loads
-        .iter()
-        .map(|load| Decision { ideal: 0, bound_by: load.refused.clone().unwrap_or_else(|| load.most_by.clone()) })
-        .collect();
+    let mut decisions: Vec<Decision> =
+        loads.iter().map(|load| Decision { ideal: 0, why: load.refused.map_or(Why::Most, Why::Refused) }).collect();
     let mut wake: Option<Instant> = None;
     let mut wake_at = |at: Instant| wake = Some(wake.map_or(at, |wake| wake.min(at)));
     let mut somebody_waits = false;
@@ -226,14 +278,14 @@ fn decide(
             candidate.served = true;
             continue;
         }
-        decisions[index].bound_by = if let Err(entry) = open.fits(load.wiring, load.least) {
-            Binding::MinimumNotReached(plan.name(entry))
+        decisions[index].why = if let Err(entry) = open.fits(load.wiring, load.least) {
+            Why::MinimumNotReached(entry)
         } else if let Some(until) = rests_until {
             wake_at(until);
-            Binding::Resting { until }
+            Why::Resting(until)
         } else if let Err(entry) = fits {
             somebody_waits = true;
-            Binding::WaitingForTurn(plan.name(entry))
+            Why::WaitingForTurn(entry)
         } else {
             continue;
         };
@@ -247,9 +299,9 @@ fn decide(
         let load = &loads[index];
         decisions[index] = Decision {
             ideal: level.centiamps,
-            bound_by: match level.short_of {
-                Some(entry) if level.centiamps + load.step <= load.most => Binding::Limit(plan.name(entry)),
-                _ => load.most_by.clone(),
+            why: match level.short_of {
+                Some(entry) if level.centiamps + load.step <= load.most => Why::Entry(entry),
+                _ => Why::Most,
             },
         };
     }
@@ -333,3 +385,6 @@ fn ceil_centiamps(power: Watts, nanowatts: i64) -> i64 {
     }
     (power.get() * 1e9 / nanowatts as f64 - 1e-6).ceil() as i64
 }
+
+#[cfg(test)]
+mod tests;
