@@ -100,7 +100,7 @@ impl AccessRules {
         let is_single_label = !name.is_empty() && !name.contains(['.', ':']);
         let is_local_suffix =
             [".local", ".localhost", ".lan", ".home.arpa", ".internal"].iter().any(|suffix| name.ends_with(suffix));
-        is_address || is_single_label || is_local_suffix || self.host_names.iter().any(|known| *known == name)
+        is_address || is_single_label || is_local_suffix || self.host_names.contains(&name)
     }
 
     fn check_origin(&self, request: &Request) -> Result<(), Denied> {

@@ -3,11 +3,13 @@
 #[path = "../src/testing.rs"]
 mod testing;
 
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
 use control_http::{Api, ApiConfig};
-use http_door::{Body, Method, Request, Response};
+use http_door::{Body, Listen, Method, Request, Response, Server, ServerConfig};
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use site::{Command, RefusalKind, SitePort};
@@ -625,4 +627,49 @@ fn assert_every_reference_leads_somewhere(document: &Value, part: &Value) {
         Value::Array(items) => items.iter().for_each(|item| assert_every_reference_leads_somewhere(document, item)),
         _ => {}
     }
+}
+
+/// Reads lines until an event of this name has come, and gives its id and its data.
+fn event(lines: &mut impl Iterator<Item = std::io::Result<String>>, name: &str) -> (String, Value) {
+    let mut next = || lines.next().expect("the stream goes on").expect("within the time limit");
+    while next().trim_end() != format!("event: {name}") {}
+    let id = next().strip_prefix("id: ").expect("an id").trim_end().to_owned();
+    let data = next();
+    (id, serde_json::from_str(data.strip_prefix("data: ").expect("data")).expect("JSON"))
+}
+
+#[test]
+fn changes_arrive_at_every_client_over_real_connections() {
+    let bench = Bench::new(json!({}));
+    let config = ServerConfig { listeners: vec![Listen::loopback(0)], ..ServerConfig::default() };
+    let site = Arc::clone(&bench.site);
+    let server = Server::start(config, Arc::new(bench.api)).expect("a free port");
+    let connect = || {
+        let mut stream = TcpStream::connect(("127.0.0.1", server.port())).expect("connects");
+        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a time limit");
+        stream.write_all(b"GET /api/v2/events HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("sends");
+        BufReader::new(stream).lines()
+    };
+    let mut first = connect();
+    let whole = serde_json::to_value(testing::snapshot()).expect("JSON");
+    assert_eq!(event(&mut first, "snapshot"), ("7".to_owned(), whole));
+
+    site.publish(|snapshot| snapshot.power.cars_w = 1.5);
+    let change = event(&mut first, "change");
+    assert_eq!(change, ("8".to_owned(), json!({"sequence": 8, "power": {"cars_w": 1.5}})));
+
+    // Who comes later begins where the others are, so that the next change fits all.
+    let mut second = connect();
+    let (id, state) = event(&mut second, "snapshot");
+    assert_eq!((id.as_str(), &state["power"]["cars_w"]), ("8", &json!(1.5)));
+    site.publish(|snapshot| snapshot.charge_now = None);
+    site.publish(|snapshot| snapshot.evses.clear());
+    for client in [&mut first, &mut second] {
+        let mut patch = json!({});
+        while patch.get("evses").is_none() {
+            patch = event(client, "change").1;
+        }
+        assert_eq!(patch, json!({"sequence": patch["sequence"], "evses": []}));
+    }
+    server.shutdown();
 }
