@@ -51,6 +51,12 @@ pub trait EvseInstance: Send + Sync {
     /// Which EVSE this is; never changes.
     fn id(&self) -> &EvseId;
 
+    /// Whether it is the charging point itself; `false` for a car known through its maker's or its own interface, which
+    /// measures less well and plugs into a charging point that may be known too.
+    fn is_local(&self) -> bool {
+        true
+    }
+
     /// What was last learnt.
     fn status(&self) -> Arc<EvseStatus>;
 

@@ -5,6 +5,7 @@ pub use units;
 
 mod instance;
 mod limits;
+mod merged;
 mod status;
 
 pub use instance::{
@@ -13,4 +14,5 @@ pub use instance::{
 /// The spelling that people who come from TWCManager may look for.
 pub use instance::{EvseController as EVSEController, EvseInstance as EVSEInstance};
 pub use limits::EvseLimits;
+pub use merged::{MergeTable, Merged, RateRoute, Routing, StopRoute, merge_by_vin};
 pub use status::{Activity, Capabilities, Detail, EvseId, EvseStatus, Link, Plug, Vin};
