@@ -11,6 +11,7 @@
 //! assert_eq!(client.map(|client| client.base_url()).as_deref(), Some("http://192.0.2.7:8080"));
 //! ```
 
+mod keep;
 mod tap;
 
 use std::time::Duration;
@@ -19,6 +20,7 @@ use ems::{EmsError, EmsErrorKind, Section, Shared};
 use http_client::{Class, Client, ClientBuilder, HttpError};
 use json_pick::PickError;
 
+pub use keep::Keep;
 pub use tap::{Tap, TapError};
 
 /// Time for a whole call to a device on the local network. Below the interval of ten seconds, so that polls never pile up.

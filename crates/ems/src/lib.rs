@@ -12,6 +12,6 @@ pub use units;
 
 pub use driver::{Ems, EmsDriver, KeyKind, KeySpec, Pace, Shared};
 pub use error::{EmsError, EmsErrorKind};
-pub use reading::{Attribute, EmsReading, WireReading};
+pub use reading::{Attribute, EmsReading, WireReading, generation};
 pub use section::{Problem, ProblemLevel, Section};
 pub use stop::{Stop, StopHandle};

@@ -18,6 +18,16 @@ pub enum Attribute {
     Text(String),
 }
 
+/// Inverters and meters at rest draw or show up to this much; below, a meter is mounted backwards.
+const TARE_W: f64 = 50.0;
+
+/// Generation from what a production meter or inverter tells: a few watts below zero (own draw at night, tare of a meter)
+/// are zero. `None`, unknown, when it is further below zero: then the meter is mounted backwards or measures something else.
+#[must_use]
+pub fn generation(watts: f64) -> Option<f64> {
+    (watts >= -TARE_W).then(|| watts.max(0.0))
+}
+
 /// One reading of one source. `None` means that the source has no such channel or could not tell: never zero.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EmsReading {

@@ -4,10 +4,16 @@
 //! `TWCMANAGER_RECORDINGS` names, else in `../shared/recordings` beside the checkout: one folder a vendor with an
 //! `index.json` that lists each file and, under `expected`, what a correct reading makes of it. Without them
 //! [`vendor`] gives nothing, says so once on standard error, and the test passes on its own fixtures.
+//!
+//! [`Peer`] is a device on loopback whose answers a closure gives, for testing a driver from end to end.
+
+mod peer;
 
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+
+pub use peer::{Answer, Asked, Peer};
 
 /// One recorded answer.
 #[derive(Debug, Clone)]
