@@ -17,6 +17,8 @@
 //! For the program's start, its configuration check and its HTTP interface. Drivers get their part as [`Source`] and need not
 //! know this crate. It never writes config.json.
 //!
+//! Not read, though old programs did: within indented YAML, an unquoted name with its colon right before a bracket (`a:{}`).
+//!
 //! The forms that are accepted are those of every release from 1.2.1 on of TWCManager, whose reader was first JSON with comments
 //! and then YAML 1.1 behind a line filter.
 

@@ -12,6 +12,8 @@ use crate::keys::{Key, KeySet, Kind, Preset, Section, Shape, Standing};
 #[must_use]
 pub fn schema(keys: &KeySet) -> Value {
     let mut shared = Map::new();
+    let words = json!([0, 1, "true", "false", "yes", "no", "on", "off"]);
+    shared.insert("flag".into(), json!({ "anyOf": [{ "type": "boolean" }, { "enum": words }] }));
     let mut root = object_schema(keys, &[], &mut shared);
     if let Some(members) = root.as_object_mut() {
         members.insert("$schema".into(), json!("https://json-schema.org/draft/2020-12/schema"));
@@ -62,9 +64,7 @@ fn object_schema(keys: &KeySet, path: &[&str], shared: &mut Map<String, Value>) 
 
 fn key_schema(key: &Key) -> Value {
     let mut schema = match key.kind {
-        Kind::Flag => {
-            json!({ "anyOf": [{ "type": "boolean" }, { "enum": [0, 1, "true", "false", "yes", "no", "on", "off"] }] })
-        }
+        Kind::Flag => json!({ "$ref": "#/$defs/flag" }),
         Kind::Integer => {
             json!({ "anyOf": [bounded("integer", key), { "type": "string", "pattern": "^\\s*-?[0-9]+\\s*$" }] })
         }
@@ -82,7 +82,8 @@ fn key_schema(key: &Key) -> Value {
         Kind::Any => json!({}),
     };
     if let Some(members) = schema.as_object_mut() {
-        members.insert("description".into(), json!(described(key)));
+        let unit = if key.unit.is_empty() { String::new() } else { format!(" Unit: {}.", key.unit) };
+        members.insert("description".into(), json!(format!("{}{unit}", described(key))));
         if let Some(default) = preset_value(key) {
             members.insert("default".into(), default);
         }
@@ -100,12 +101,11 @@ fn bounded(kind: &str, key: &Key) -> Value {
     }
 }
 
-/// Meaning, unit and standing as sentences.
+/// Meaning and standing as sentences.
 fn described(key: &Key) -> String {
-    let unit = if key.unit.is_empty() { String::new() } else { format!(" Unit: {}.", key.unit) };
     match key.standing {
-        Standing::Current | Standing::Required => format!("{}{unit}", key.meaning),
-        Standing::Legacy(instead) => format!("{}{unit} Old key that still works: {instead} instead.", key.meaning),
+        Standing::Current | Standing::Required => key.meaning.to_owned(),
+        Standing::Legacy(instead) => format!("{} Old key that still works: {instead} instead.", key.meaning),
         Standing::Ignored(why) => format!("No effect: {why}."),
     }
 }

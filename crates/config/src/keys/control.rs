@@ -41,7 +41,7 @@ const POLICY: &[Key] = &[
 ];
 const ENGINE: &[Key] = &[Key::new("policyCheckInterval", Number, "How often the policies are judged anew.")
     .unit("s")
-    .range(1.0, 3600.0)
+    .range(0.0, 3600.0)
     .number(30.0)];
 const EXTEND: &[Key] = &[
     Key::new("emergency", List, "Policies that come before all others."),

@@ -11,7 +11,7 @@ use super::fields::Fields;
 pub struct PolicySection {
     /// Whether meters are read in every policy.
     pub always_poll_ems: bool,
-    /// How often policies are judged.
+    /// How often policies are judged; at least a second.
     pub check_interval: Duration,
     /// `override`: replaces the built-in list when not empty.
     pub replacement: Vec<PolicyRule>,
@@ -81,7 +81,7 @@ impl PolicySection {
         let by_name = |key: &str| extend.below(key).map().iter();
         PolicySection {
             always_poll_ems: fields.flag("alwaysPollEMS"),
-            check_interval: fields.below("engine").seconds("policyCheckInterval"),
+            check_interval: fields.below("engine").seconds("policyCheckInterval").max(Duration::from_secs(1)),
             replacement: rules(fields.list("override")),
             emergency: rules(extend.list("emergency")),
             before: rules(extend.list("before")),

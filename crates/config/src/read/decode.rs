@@ -1,6 +1,7 @@
 //! Bytes to characters: encodings, line ends and comments. Nothing here moves a character, so positions stay those of the file.
 
 use crate::Position;
+use crate::read::MAX_NOTES;
 
 /// Largest file that is read, in bytes. Real files are around twenty thousand.
 pub(crate) const MAX_BYTES: usize = 1 << 20;
@@ -109,7 +110,7 @@ impl Text {
                     continue;
                 }
                 '#' => {
-                    if !is_boundary(before) {
+                    if !is_boundary(before) && notes.len() < MAX_NOTES {
                         notes.push((
                             self.position(at),
                             false,

@@ -23,7 +23,9 @@ use decode::{Note, Text};
 /// Deepest nesting that is read. Real files have around six levels.
 const MAX_DEPTH: usize = 64;
 /// Most values that are read.
-const MAX_VALUES: usize = 20_000;
+const MAX_VALUES: usize = 10_000;
+/// More mistakes, and more remarks, than this are not worth listing.
+const MAX_NOTES: usize = 50;
 
 /// Reads a configuration text. The tree holds what could be understood even when there are errors among the findings;
 /// it must not be acted upon then.

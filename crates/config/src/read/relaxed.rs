@@ -4,10 +4,7 @@
 
 use crate::read::decode::{Note, Text};
 use crate::read::document::{Content, Member, Node};
-use crate::read::{MAX_DEPTH, MAX_VALUES, scalar};
-
-/// More mistakes than this are not worth listing.
-const MAX_NOTES: usize = 50;
+use crate::read::{MAX_DEPTH, MAX_NOTES, MAX_VALUES, scalar};
 
 pub(crate) struct Relaxed<'a> {
     text: &'a Text,

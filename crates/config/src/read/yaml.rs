@@ -23,8 +23,22 @@ struct Open {
 }
 
 /// Parses blanked text as one YAML document. `None` after an error, which is the last note then.
+///
+/// YAML 1.2 wants brackets over several lines indented; the old reader did not. So a second try has them on one line.
 pub(crate) fn parse(text: &Text, notes: &mut Vec<Note>) -> Option<Node> {
-    let source: String = text.chars.iter().collect();
+    let mut first = Vec::new();
+    if let Some(root) = parse_chars(text, &text.chars, &mut first) {
+        notes.extend(first);
+        return Some(root);
+    }
+    let mut second = Vec::new();
+    let root = parse_chars(text, &joined_brackets(&text.chars), &mut second);
+    notes.extend(if root.is_some() { second } else { first });
+    root
+}
+
+fn parse_chars(text: &Text, chars: &[char], notes: &mut Vec<Note>) -> Option<Node> {
+    let source: String = chars.iter().collect();
     let mut builder = Builder { open: Vec::new(), anchors: HashMap::new(), values: 0, root: None, notes };
     // The parser counts a line too many at the end of some texts; its index is right.
     let at = |marker: &Marker| text.position(marker.index());
@@ -42,6 +56,41 @@ pub(crate) fn parse(text: &Text, notes: &mut Vec<Note>) -> Option<Node> {
         }
     }
     builder.root.or_else(|| Some(Node { at: Position::START, content: Content::Object(Vec::new()) }))
+}
+
+/// The same characters with the line ends inside brackets as spaces.
+fn joined_brackets(chars: &[char]) -> Vec<char> {
+    let mut joined = chars.to_vec();
+    let (mut depth, mut quote, mut line) = (0_usize, None, String::new());
+    let mut before = '\n';
+    for c in &mut joined {
+        match (quote, *c) {
+            (Some('"'), _) if before == '\\' => {
+                before = ' ';
+                continue;
+            }
+            (Some(open), c) if c == open => quote = None,
+            (Some(_), _) => {}
+            (None, '"' | '\'') if before.is_whitespace() || ":,[{".contains(before) => quote = Some(*c),
+            (None, '{' | '[') if depth > 0 || begins_value(&line) => depth += 1,
+            (None, '}' | ']') => depth = depth.saturating_sub(1),
+            (None, '\n') if depth > 0 => *c = ' ',
+            (None, _) => {}
+        }
+        if *c == '\n' {
+            line.clear();
+        } else {
+            line.push(*c);
+        }
+        before = *c;
+    }
+    joined
+}
+
+/// Whether a value may begin after this beginning of a line, so that a bracket there is no part of a word.
+fn begins_value(line: &str) -> bool {
+    let line = line.trim_end();
+    line.ends_with(':') || line.chars().all(|c| c == ' ' || c == '-')
 }
 
 struct Builder<'a> {

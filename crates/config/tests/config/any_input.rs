@@ -124,6 +124,7 @@ fn trees_are_those_of_the_old_reader() {
         "{a: {b: {c: []}}, \"d\": {}, e: two\n  words, f: \"a\n  b\"}",
         "base: &base {x: 1, y: 2}\nother: {<<: *base, y: 3}\n",
         "{\"a\": 1, \"a\": 2}",
+        "a: {\n'b': [\n1, 2\n],\nc: 3\n}\nd: x[0]\ne: {f: g}\n",
         "!!str 5: x\nk: !!str 7\n",
     ];
     let Ok(mut child) = std::process::Command::new("python3")
