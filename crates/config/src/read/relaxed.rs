@@ -119,7 +119,7 @@ impl Relaxed<'_> {
             None => {
                 let what = if close == '}' { '{' } else { '[' };
                 // Say it for the innermost bracket only; the outer ones follow from it.
-                if !self.notes.iter().any(|note| note.2.contains("is never closed")) {
+                if self.values < MAX_VALUES && !self.notes.iter().any(|note| note.2.contains("is never closed")) {
                     self.error(
                         opened,
                         format!("the `{what}` opened here is never closed; the file ends first. Add `{close}`"),
