@@ -1,1 +1,115 @@
-//! Charges electric cars at home from what the house, the sun and the grid can spare
+//! Charges electric cars at home from what the house, the sun and the grid can spare.
+//!
+//! This crate only wires: arguments, configuration, registries, threads, signals. To compile an energy source of your own
+//! in, write a `main` like this one and depend on this crate:
+//!
+//! ```no_run
+//! use ems::{Ems, EmsDriver, EmsError, EmsReading, Section, Shared, Stop};
+//!
+//! struct MyMeter;
+//!
+//! impl Ems for MyMeter {
+//!     fn read(&mut self, _stop: &Stop) -> Result<EmsReading, EmsError> {
+//!         Ok(EmsReading::now())
+//!     }
+//! }
+//!
+//! const MY_METER: EmsDriver = EmsDriver {
+//!     name: "MyMeter", // enabled by `"sources": {"MyMeter": {"enabled": true}}`
+//!     summary: "my own meter",
+//!     keys: &[],
+//!     open: |_section: &mut Section, _shared: &Shared| Some(Box::new(MyMeter)),
+//! };
+//!
+//! fn main() -> std::process::ExitCode {
+//!     twcmanager::Program::new().with_ems(MY_METER).main()
+//! }
+//! ```
+
+mod args;
+mod check;
+mod configuration;
+mod controllers;
+mod decode;
+mod demo;
+mod drivers;
+mod logging;
+mod outlets;
+mod plan;
+mod run;
+mod simulation;
+mod webhook;
+
+use std::process::ExitCode;
+
+pub use controllers::ControllerDriver;
+
+use args::Command;
+use drivers::Drivers;
+use ems::EmsDriver;
+
+/// The program, to be extended with drivers before it runs.
+pub struct Program {
+    drivers: Drivers,
+}
+
+impl Program {
+    /// The program with every driver that comes with it.
+    #[must_use]
+    pub fn new() -> Self {
+        Program { drivers: Drivers::builtin() }
+    }
+
+    /// Adds a driver; it replaces one of the same name.
+    #[must_use]
+    pub fn with_ems(mut self, driver: EmsDriver) -> Self {
+        self.drivers.ems.retain(|known| known.name != driver.name);
+        self.drivers.ems.push(driver);
+        self
+    }
+
+    /// Adds a controller of another make of charging point.
+    #[must_use]
+    pub fn with_controller(mut self, driver: ControllerDriver) -> Self {
+        self.drivers.controllers.push(driver);
+        self
+    }
+
+    /// Does what the command line asks for.
+    #[must_use]
+    pub fn main(self) -> ExitCode {
+        let args = match args::parse(std::env::args_os().skip(1)) {
+            Ok(args) => args,
+            Err(error) => {
+                eprintln!("{error}");
+                return ExitCode::from(2);
+            }
+        };
+        logging::start(args.verbosity, matches!(args.command, Command::Check(_)));
+        match args.command {
+            Command::Run { config } => run::run(config.as_deref(), &self.drivers),
+            Command::Demo { port } => demo::run(port),
+            Command::Check(check) => check::run(&check, &self.drivers),
+            Command::SimulateBus { link, connectors, seed } => simulation::serve(&link, connectors, seed),
+            Command::Decode { hex } => {
+                let (text, is_fine) = decode::explain(&hex);
+                print!("{text}");
+                if is_fine { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            }
+            Command::Help => {
+                print!("{}", args::HELP);
+                ExitCode::SUCCESS
+            }
+            Command::Version => {
+                println!("twcmanager {}", env!("CARGO_PKG_VERSION"));
+                ExitCode::SUCCESS
+            }
+        }
+    }
+}
+
+impl Default for Program {
+    fn default() -> Self {
+        Program::new()
+    }
+}

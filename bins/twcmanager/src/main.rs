@@ -1,2 +1,5 @@
 //! The `twcmanager` binary.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    twcmanager::Program::new().main()
+}

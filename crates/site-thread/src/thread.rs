@@ -33,8 +33,8 @@ pub trait Outlets: Send {
     fn circuit_limit(&mut self, limit: PerPhase<Amps>);
     /// The settings changed; write them down.
     fn settings(&mut self, settings: &Map<String, Value>);
-    /// Call a webhook with the state it is about.
-    fn webhook(&mut self, webhook: Webhook, snapshot: Snapshot);
+    /// Call a webhook.
+    fn webhook(&mut self, webhook: Webhook);
     /// The charge limit that cars at home should have.
     fn vehicle_limit(&mut self, limit: Option<Percent>);
     /// Something worth writing down, at seconds since 1970.
@@ -242,8 +242,9 @@ impl Worker {
                 Output::CircuitLimit(limit) => self.outlets.circuit_limit(limit),
                 Output::SaveSettings => self.outlets.settings(self.site.settings()),
                 Output::Webhook(webhook) => {
-                    let snapshot = self.site.snapshot(now);
-                    self.outlets.webhook(webhook, snapshot);
+                    // What it tells is the state after the change, so that is published first.
+                    self.publish(now);
+                    self.outlets.webhook(webhook);
                 }
                 Output::VehicleLimit(limit) => self.outlets.vehicle_limit(limit),
                 Output::Event(event) => self.outlets.event(epoch_seconds(&now.wall), event),

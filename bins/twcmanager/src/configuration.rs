@@ -1,0 +1,96 @@
+//! The configuration, with the sources that it switches on.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use config::{Config, Diagnostic, KeySet, Loaded, Position};
+use ems::{Problem, ProblemLevel, Section, Shared};
+use ems_host::{SourceEntry, SourceSpec, open_sources};
+use serde_json::Value;
+
+use crate::controllers::ControllerDriver;
+use crate::drivers::Drivers;
+
+/// A configuration as far as it can be used, and all that is to be said of it.
+pub struct Configuration {
+    /// The values; `None` when the file cannot be used at all.
+    pub config: Option<Config>,
+    /// The file with all secrets masked, as `/api/getConfig` shows it.
+    pub masked: Value,
+    /// The enabled sources, unusable ones included.
+    pub sources: Vec<SourceSpec>,
+    /// The sections of enabled controllers that are compiled in, by their driver.
+    pub controllers: Vec<(ControllerDriver, Section)>,
+    /// What has to be mended.
+    pub errors: Vec<Diagnostic>,
+    /// What is worth a look.
+    pub warnings: Vec<Diagnostic>,
+}
+
+impl Configuration {
+    /// Reads the file that was named, or else the first that exists where it is looked for.
+    pub fn read(named: Option<&Path>, drivers: &Drivers, shared: &Arc<Shared>) -> Configuration {
+        let path = config::find(named);
+        let Loaded { config, mut errors, mut warnings, document } = config::load(&path, &key_set(drivers));
+        let enabled = config.iter().flat_map(|config| &config.sources).filter(|source| source.is_enabled);
+        let entries = enabled.map(|source| SourceEntry {
+            driver: source.driver.clone(),
+            path: source.path.clone(),
+            options: source.options.clone(),
+        });
+        let (sources, problems) = open_sources(entries, &drivers.ems, shared);
+        let tree = document.to_value();
+        let mut controllers = Vec::new();
+        for driver in &drivers.controllers {
+            let values = tree.get(driver.section).and_then(Value::as_object).cloned();
+            let mut section = Section::new(driver.section, values.unwrap_or_default());
+            if section.flag("enabled", false) {
+                controllers.push((*driver, section));
+            }
+        }
+        for Problem { level, key, message } in problems {
+            // A key that is missing stands nowhere; the section it is missing from does.
+            let section = key.rsplit_once('.').map_or("", |(section, _)| section);
+            let position = document.position(&key).or_else(|| document.position(section)).unwrap_or(Position::START);
+            match level {
+                ProblemLevel::Error => errors.push(Diagnostic::error(document.file(), position, &key, message)),
+                ProblemLevel::Warning => warnings.push(Diagnostic::warning(document.file(), position, &key, message)),
+            }
+        }
+        let masked = config::masked(&tree);
+        Configuration { config, masked, sources, controllers, errors, warnings }
+    }
+}
+
+/// All keys that are known: the program's own and those of every driver.
+fn key_set(drivers: &Drivers) -> KeySet {
+    let keys_of = |specs: &[ems::KeySpec]| specs.iter().map(key_of).collect::<Vec<_>>();
+    let mut keys = KeySet::builtin();
+    for driver in &drivers.ems {
+        keys = keys.with(config::Section::source(driver.name, with_enabled(keys_of(driver.keys)), driver.summary));
+    }
+    for driver in &drivers.controllers {
+        keys =
+            keys.with(config::Section::controller(driver.section, with_enabled(keys_of(driver.keys)), driver.summary));
+    }
+    keys
+}
+
+fn with_enabled(mut keys: Vec<config::Key>) -> Vec<config::Key> {
+    keys.insert(0, config::Key::new("enabled", config::Kind::Flag, "Whether this section is used."));
+    keys
+}
+
+fn key_of(spec: &ems::KeySpec) -> config::Key {
+    use ems::KeyKind;
+    let kind = match spec.kind {
+        KeyKind::Text => config::Kind::Text,
+        KeyKind::Secret => config::Kind::Secret,
+        KeyKind::Number => config::Kind::Number,
+        KeyKind::Port => config::Kind::Integer,
+        KeyKind::Flag => config::Kind::Flag,
+        KeyKind::Texts => config::Kind::Texts,
+        KeyKind::Objects => config::Kind::Any,
+    };
+    config::Key::new(spec.name, kind, spec.help)
+}

@@ -1,0 +1,23 @@
+//! Every driver that is compiled in: one line each.
+
+use ems::EmsDriver;
+
+use crate::controllers::ControllerDriver;
+
+/// Energy sources by their names under `sources`.
+const EMS: &[EmsDriver] = &[ems_fronius::DRIVER, ems_url::DRIVER];
+
+/// What the configuration can name.
+pub struct Drivers {
+    /// Energy sources.
+    pub ems: Vec<EmsDriver>,
+    /// Controllers of charging points beside the Gen 2 ones.
+    pub controllers: Vec<ControllerDriver>,
+}
+
+impl Drivers {
+    /// Those that come with the program.
+    pub fn builtin() -> Self {
+        Drivers { ems: EMS.to_vec(), controllers: Vec::new() }
+    }
+}

@@ -1,0 +1,76 @@
+//! From the configuration to what each part of the program is told.
+
+use config::{BusRole, Config, Settings, WebhookMethod};
+use evse_gen2::{FakeMaster, Gen2Error, Gen2Settings, StopMode};
+use site::SiteSetup;
+
+/// What the site has to know.
+pub fn site_setup(config: &Config, sources: Vec<String>, policy: Option<serde_json::Value>) -> SiteSetup {
+    let site = &config.site;
+    SiteSetup {
+        max_amps_all: site.wiring_max_all_twcs,
+        max_amps_each: site.wiring_max_per_twc,
+        min_amps_each: site.min_per_twc,
+        grid_limit: site.max_from_grid,
+        grid_fuse: site.grid_fuse_per_phase,
+        fail_safe: site.fail_safe,
+        stale_after: site.stale_after,
+        start_stop_delay: site.start_stop_delay,
+        default_volts: site.default_voltage,
+        phases: site.phases,
+        power_factor_min: site.power_factor_at_min,
+        power_factor_max: site.power_factor_at_max,
+        flex_starts: site.flex_starts_charge,
+        subtract_charger_load: site.subtract_charger_load,
+        generation_is_delivery: site.treat_generation_as_grid_delivery,
+        legacy_offset: site.consumption_offset.get(),
+        position: site.position,
+        webhook_method: match site.webhook_method {
+            WebhookMethod::Post => site::WebhookMethod::Post,
+            WebhookMethod::Get => site::WebhookMethod::Get,
+        },
+        check_interval: config.policy.check_interval,
+        sources,
+        config: site.as_given.clone(),
+        policy,
+        ..SiteSetup::default()
+    }
+}
+
+/// What each Gen 2 bus is told. The first is called `Gen2TWCs`, the others count on.
+///
+/// # Errors
+/// For a port that is no port; the message names the key.
+pub fn buses(config: &Config, settings: &Settings) -> Result<Vec<Gen2Settings>, Gen2Error> {
+    let site = &config.site;
+    let mut buses = Vec::new();
+    for (index, bus) in config.interface.rs485.iter().enumerate() {
+        let mut plan = Gen2Settings::new(bus.port.parse()?, site.wiring_max_all_twcs, site.wiring_max_per_twc);
+        if index > 0 {
+            plan.name = format!("{}-{}", plan.name, index + 1);
+        }
+        plan.baud = bus.baud;
+        plan.connector_timeout = bus.slave_timeout;
+        buses.push(common(plan, config, settings));
+    }
+    Ok(buses)
+}
+
+/// What all buses are told alike.
+pub fn common(mut plan: Gen2Settings, config: &Config, settings: &Settings) -> Gen2Settings {
+    plan.mode = match config.site.role {
+        BusRole::Slave => FakeMaster::Connector,
+        BusRole::Master => FakeMaster::Controller,
+        BusRole::Listener => FakeMaster::Listen,
+    };
+    plan.default_volts = config.site.default_voltage;
+    plan.phases = Some(config.site.phases);
+    plan.spike_proactively = settings.spike_amps_proactively();
+    plan.spike_reactively = settings.spike_amps_reactively();
+    plan.stop_mode = match settings.charge_stop_mode() {
+        config::ChargeStopMode::Vehicle => StopMode::Vehicle,
+        config::ChargeStopMode::StopAnswering => StopMode::Silence,
+        config::ChargeStopMode::Connector => StopMode::Contactor,
+    };
+    plan
+}

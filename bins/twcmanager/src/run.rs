@@ -1,0 +1,298 @@
+//! `run`: starts every part in the order that safety asks for, waits for a signal, and ends them in reverse.
+//!
+//! The bus comes first, before any disk, network or database is touched: connectors whose controller is silent make their
+//! cars fault within 20 to 30 seconds. It also ends last.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use config::{Settings, SettingsStore};
+use control_http::{Api, ApiConfig};
+use ems::{Section, Shared};
+use ems_host::{ReadingSink, SourceSpec};
+use evse::{EvseController, EvseListener};
+use evse_gen2::{Gen2Controller, Gen2Settings};
+use http_door::{Listen, Server, ServerConfig};
+use journal::{Journal, Store};
+use serde_json::{Map, Value};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use site::{SessionEvent, SiteSetup};
+use site_thread::{Mailbox, SiteThread};
+
+use crate::configuration::Configuration;
+use crate::controllers::ControllerDriver;
+use crate::drivers::Drivers;
+use crate::outlets::{ProgramOutlets, Saver, call_webhooks, session_of, webhook_queue};
+use crate::{check, plan, webhook};
+
+/// Name of the journal, beside the settings.
+const JOURNAL: &str = "twcmanager.db";
+/// When the configured port is taken the next nine are tried, as TWCManager does.
+const FURTHER_PORTS: u16 = 9;
+/// Sources that are in the middle of a call when the program ends are waited for this long.
+const SOURCES_PATIENCE: Duration = Duration::from_millis(500);
+
+/// Everything that differs between a real installation and the demo.
+pub struct Plan {
+    /// What each bus is told.
+    pub buses: Vec<Gen2Settings>,
+    /// Controllers of other makes.
+    pub controllers: Vec<(ControllerDriver, Section)>,
+    /// What the site is told.
+    pub setup: SiteSetup,
+    /// The energy sources.
+    pub sources: Vec<SourceSpec>,
+    /// The folder of settings and journal; without one nothing outlives the program.
+    pub folder: Option<PathBuf>,
+    /// Settings to begin with where none are kept.
+    pub settings: Map<String, Value>,
+    /// Where the page is served.
+    pub listen: Option<Listen>,
+    /// The configuration as it may be shown.
+    pub masked: Value,
+}
+
+/// Runs by a configuration file.
+pub fn run(named: Option<&Path>, drivers: &Drivers) -> ExitCode {
+    let shared = Arc::new(Shared::new());
+    let configuration = Configuration::read(named, drivers, &shared);
+    for warning in &configuration.warnings {
+        log::warn!("{}", check::line_of("warning", warning).trim_end());
+    }
+    for error in &configuration.errors {
+        log::error!("{}", check::line_of("error", error).trim_end());
+    }
+    let Some(config) = configuration.config else {
+        log::error!("the configuration cannot be used; `twcmanager check` shows all there is to mend");
+        return ExitCode::from(2);
+    };
+    let folder = config.site.settings_path.clone();
+    // A peek for the few choices that the bus needs; the store is opened properly once the bus runs.
+    let peeked = SettingsStore::peek(&folder);
+    let mut buses = match plan::buses(&config, &peeked) {
+        Ok(buses) => buses,
+        Err(error) => {
+            log::error!("interface.RS485.port: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    let mut simulation = None;
+    if let Some(dummy) = &config.interface.dummy {
+        match crate::simulation::Simulation::start_dummy(dummy) {
+            Ok((started, port)) => {
+                let mut bus = Gen2Settings::new(port, config.site.wiring_max_all_twcs, config.site.wiring_max_per_twc);
+                bus.name = "Dummy".to_owned();
+                buses.push(plan::common(bus, &config, &peeked));
+                simulation = Some(started);
+            }
+            Err(error) => log::error!("interface.Dummy: {error}"),
+        }
+    }
+    let names = configuration.sources.iter().map(|source| source.name.clone()).collect();
+    let policy = configuration.masked.get("policy").cloned();
+    let plan = Plan {
+        buses,
+        controllers: configuration.controllers,
+        setup: plan::site_setup(&config, names, policy),
+        sources: configuration.sources,
+        folder: Some(folder),
+        settings: Map::new(),
+        listen: config
+            .control
+            .http
+            .map(|port| Listen::everywhere(port).or_next_ports(FURTHER_PORTS).named("control.HTTP.listenPort")),
+        masked: configuration.masked,
+    };
+    let code = serve(plan);
+    drop(simulation);
+    code
+}
+
+/// Starts everything, waits for SIGTERM or SIGINT, ends everything.
+pub fn serve(plan: Plan) -> ExitCode {
+    let mut signals = match Signals::new([SIGTERM, SIGINT]) {
+        Ok(signals) => signals,
+        Err(error) => {
+            log::error!("signals cannot be received: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let mailbox = Arc::new(Mailbox::default());
+    let listener: Arc<dyn EvseListener> = Arc::clone(&mailbox) as _;
+    let mut buses = Vec::new();
+    for settings in plan.buses {
+        let name = settings.name.clone();
+        match Gen2Controller::open(settings, Arc::clone(&listener)) {
+            Ok(bus) => buses.push(bus),
+            Err(error) => log::error!("{name}: {error}"),
+        }
+    }
+    let buses = Arc::new(Mutex::new(buses));
+    let mut others = Vec::new();
+    for (driver, mut section) in plan.controllers {
+        let opened = (driver.open)(&mut section, Arc::clone(&listener));
+        for problem in section.problems() {
+            log::warn!("{}: {}", problem.key, problem.message);
+        }
+        others.extend(opened);
+    }
+
+    let kept = Kept::open(plan.folder.as_deref(), plan.settings, &mailbox);
+    let (webhook_sender, webhook_receiver) = webhook_queue();
+    let outlets =
+        ProgramOutlets::new(Arc::clone(&buses), Arc::clone(&kept.saver), kept.journal.clone(), webhook_sender);
+    let mut site =
+        match SiteThread::start(plan.setup, kept.settings, kept.sessions, Arc::clone(&mailbox), Box::new(outlets)) {
+            Ok(site) => site,
+            Err(errors) => {
+                for error in errors {
+                    log::error!("{error}");
+                }
+                log::error!("the policies cannot be used; `twcmanager check` shows all there is to mend");
+                return ExitCode::from(2);
+            }
+        };
+
+    let api_config = ApiConfig { config_masked: plan.masked, uuid: uuid(), ..ApiConfig::default() };
+    let api = Arc::new(Api::new(api_config, Arc::new(site.handle())));
+    let status = Arc::clone(&api);
+    let webhooks = std::thread::Builder::new().name("webhooks".to_owned()).stack_size(256 * 1024).spawn(move || {
+        call_webhooks(&webhook_receiver, |webhook| webhook::call(webhook, &|| status.status_object()));
+    });
+    if let Err(error) = webhooks {
+        log::error!("webhooks will not be called: {error}");
+    }
+    let server = plan.listen.and_then(|listen| {
+        let config = ServerConfig { listeners: vec![listen], ..ServerConfig::default() };
+        match Server::start(config, api) {
+            Ok(server) => {
+                log::info!("the page is at http://localhost:{}/", server.port());
+                Some(server)
+            }
+            Err(error) => {
+                log::error!("{error}");
+                None
+            }
+        }
+    });
+    let sink: Arc<dyn ReadingSink> = Arc::clone(&mailbox) as _;
+    let sources = ems_host::run(plan.sources, &sink);
+    log::info!("twcmanager {} is ready", env!("CARGO_PKG_VERSION"));
+
+    let signal = signals.forever().next();
+    log::info!("ending, after signal {}", signal.unwrap_or_default());
+    if let Some(server) = server {
+        server.shutdown();
+    }
+    if !sources.shutdown(SOURCES_PATIENCE) {
+        log::debug!("a source is still in the middle of a call and is left behind");
+    }
+    site.shutdown();
+    kept.saver.end();
+    if kept.saver_thread.is_some_and(|thread| thread.join().is_err()) {
+        log::error!("the settings' thread failed inside; the last change may be missing");
+    }
+    drop(kept.journal);
+    drop(site);
+    others.iter_mut().for_each(|controller| controller.shutdown());
+    match Arc::try_unwrap(buses) {
+        Ok(buses) => {
+            buses.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().for_each(|mut bus| bus.shutdown())
+        }
+        Err(_) => log::debug!("a bus is still held elsewhere; it ends with the program"),
+    }
+    ExitCode::SUCCESS
+}
+
+/// What outlives the program: settings and journal.
+struct Kept {
+    settings: Map<String, Value>,
+    sessions: Vec<SessionEvent>,
+    saver: Arc<Saver>,
+    saver_thread: Option<std::thread::JoinHandle<()>>,
+    journal: Option<Arc<Journal>>,
+}
+
+impl Kept {
+    fn open(folder: Option<&Path>, mut settings: Map<String, Value>, mailbox: &Arc<Mailbox>) -> Kept {
+        let mut store = None;
+        let mut journal = None;
+        let mut sessions = Vec::new();
+        if let Some(folder) = folder {
+            match SettingsStore::open(folder, SystemTime::now()) {
+                Ok(opened) => {
+                    for notice in &opened.notices {
+                        log::info!("{notice}");
+                    }
+                    settings = opened.store.get().as_map().clone();
+                    store = Some(opened.store);
+                }
+                Err(error) => log::error!("{error}. Until then nothing that is set is kept"),
+            }
+            (journal, sessions) = open_journal(&folder.join(JOURNAL));
+        }
+        settings = Settings::from_map(settings).as_map().clone();
+        let letters = Arc::clone(mailbox);
+        let save = move |values: Map<String, Value>| {
+            let Some(store) = &mut store else { return Ok(()) };
+            store.update(|settings| *settings = Settings::from_map(values));
+            let result = store.save().map_err(|error| error.to_string());
+            letters.settings_saved(result.clone());
+            result
+        };
+        let (saver, saver_thread) = match Saver::start(save) {
+            Ok((saver, thread)) => (saver, Some(thread)),
+            Err(error) => {
+                log::error!("settings will not be saved: {error}");
+                (Arc::default(), None)
+            }
+        };
+        Kept { settings, sessions, saver, saver_thread, journal }
+    }
+}
+
+fn open_journal(path: &Path) -> (Option<Arc<Journal>>, Vec<SessionEvent>) {
+    let opened = match Store::open(path, now_ms()) {
+        Ok(opened) => opened,
+        Err(error) => {
+            log::error!("{error}. Charging goes on; nothing is written down");
+            return (None, Vec::new());
+        }
+    };
+    if let Some(aside) = opened.set_aside {
+        log::error!("the journal was damaged and is kept as {}; a fresh one is begun", aside.display());
+    }
+    let sessions = opened.open_sessions.into_iter().map(session_of).collect();
+    match Journal::start(opened.store) {
+        Ok(journal) => (Some(Arc::new(journal)), sessions),
+        Err(error) => {
+            log::error!("the journal's thread cannot be started: {error}. Charging goes on; nothing is written down");
+            (None, sessions)
+        }
+    }
+}
+
+/// A number that stays the same on this machine: that of its first network card, as TWCManager gives it, else of its id.
+fn uuid() -> String {
+    let cards = std::fs::read_dir("/sys/class/net").into_iter().flatten().flatten();
+    let mut addresses: Vec<u64> = cards
+        .filter(|card| card.file_name() != "lo")
+        .filter_map(|card| std::fs::read_to_string(card.path().join("address")).ok())
+        .filter_map(|text| u64::from_str_radix(&text.trim().replace(':', ""), 16).ok())
+        .filter(|address| *address != 0)
+        .collect();
+    addresses.sort_unstable();
+    let machine = || {
+        let id = std::fs::read_to_string("/etc/machine-id").ok()?;
+        u64::from_str_radix(id.trim().get(..12)?, 16).ok()
+    };
+    addresses.first().copied().or_else(machine).unwrap_or(0).to_string()
+}
+
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
