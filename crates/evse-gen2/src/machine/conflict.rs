@@ -68,9 +68,7 @@ impl Watch {
     }
 
     fn is_echo(&self, message: &Message, now: Instant) -> bool {
-        self.sent
-            .iter()
-            .any(|(at, sent)| sent == message && now.saturating_duration_since(*at) <= ECHO_WINDOW)
+        self.sent.iter().any(|(at, sent)| sent == message && now.saturating_duration_since(*at) <= ECHO_WINDOW)
     }
 
     /// The other controller that we stood down for.

@@ -240,8 +240,7 @@ impl Connector {
 
     fn could_decline(&self) -> bool {
         let state = self.heard.map(|heard| heard.state);
-        self.plug == Plug::PluggedIn
-            && matches!(state, Some(SlaveState::PluggedInNotCharging | SlaveState::Ready))
+        self.plug == Plug::PluggedIn && matches!(state, Some(SlaveState::PluggedInNotCharging | SlaveState::Ready))
     }
 
     /// What FD B4 said since the state turned 00.
@@ -288,9 +287,9 @@ impl Connector {
 
     /// State 00 is "no car", or a full car that was woken; FD B4 tells them apart where the firmware knows it.
     fn plug_in_state_zero(&self, drawn: Amps, now: Instant) -> Plug {
-        let fresh = self.plug_answer.filter(|(_, at)| {
-            Some(*at) >= self.state_zero_since && now.saturating_duration_since(*at) < PLUG_HOLDS
-        });
+        let fresh = self
+            .plug_answer
+            .filter(|(_, at)| Some(*at) >= self.state_zero_since && now.saturating_duration_since(*at) < PLUG_HOLDS);
         let waiting = self.version == ProtocolVersion::V2
             && self.plug == Plug::PluggedIn
             && self.state_zero_since.is_some_and(|since| now.saturating_duration_since(since) < PLUG_PATIENCE);

@@ -4,9 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use evse::{EventLevel, EvseLimits, EvseStatus, Link, Target};
-use gen2_protocol::{
-    CentiAmps, ContactorAction, Message, ProtocolVersion, RequestKind, SlaveHeartbeat, TwcId,
-};
+use gen2_protocol::{CentiAmps, ContactorAction, Message, ProtocolVersion, RequestKind, SlaveHeartbeat, TwcId};
 use units::{Amps, Phases, Watts};
 
 use super::conflict::Watch;
@@ -82,7 +80,6 @@ pub(crate) struct Controller {
     pub(super) line: Line,
     pub(super) ever_opened: bool,
     pub(super) settled_at: Option<Instant>,
-    pub(super) circuit_limit: Option<Amps>,
     pub(super) connectors: BTreeMap<TwcId, Connector>,
     pub(super) ledger: Ledger,
     pub(super) watch: Watch,
@@ -109,7 +106,6 @@ impl Controller {
             line: Line::Closed,
             ever_opened: false,
             settled_at: None,
-            circuit_limit: None,
             connectors: BTreeMap::new(),
             ledger: Ledger::new(settings.wiring_max_all),
             watch: Watch::default(),
@@ -205,8 +201,7 @@ impl Controller {
         if to_nobody {
             return;
         }
-        let heard =
-            Heard { state: heartbeat.state, limit: amps(heartbeat.limit), drawn: amps(heartbeat.drawn) };
+        let heard = Heard { state: heartbeat.state, limit: amps(heartbeat.limit), drawn: amps(heartbeat.drawn) };
         let turn = connector.take(heard, now);
         if to_us {
             self.answer_came(id, Asked::Heartbeat, now);
@@ -490,11 +485,10 @@ impl Role for Controller {
         self.advance(now);
     }
 
-    fn handle_target(&mut self, connector: TwcId, target: Target, now: Instant) {
+    fn handle_target(&mut self, connector: TwcId, target: Target, _now: Instant) {
         if let Some(connector) = self.connectors.get_mut(&connector) {
             connector.target = Some(target);
         }
-        self.advance(now);
     }
 
     fn handle_command(&mut self, command: Command, now: Instant) {
@@ -508,14 +502,11 @@ impl Role for Controller {
             }
             Command::Announce => self.announce(self.own_id, now),
         }
-        self.advance(now);
     }
 
-    fn set_circuit_limit(&mut self, limit: Option<Amps>, now: Instant) {
-        self.circuit_limit = limit;
+    fn set_circuit_limit(&mut self, limit: Option<Amps>, _now: Instant) {
         let wiring = self.settings.wiring_max_all;
         self.ledger.set_limit(limit.map_or(wiring, |limit| limit.min(wiring)));
-        self.advance(now);
     }
 
     fn set_spikes(&mut self, proactively: bool, reactively: bool) {

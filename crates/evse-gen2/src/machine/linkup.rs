@@ -49,7 +49,8 @@ impl Controller {
             connector.rated = Some(rated);
         }
         // It announces itself in bursts: what it was just told need not be told again.
-        let just_served = connector.sent_at.is_some_and(|at| now.saturating_duration_since(at) < Duration::from_secs(1));
+        let just_served =
+            connector.sent_at.is_some_and(|at| now.saturating_duration_since(at) < Duration::from_secs(1));
         if restarted {
             connector.queries.restart();
             connector.heard = None;
@@ -98,7 +99,9 @@ impl Controller {
         let text = format!("{id} found, {rating}, {version}");
         self.tell(Some(id), EventLevel::Info, "connector_found", text);
         if let Some(rated) = rated.filter(|rated| *rated < per) {
-            let text = format!("wiringMaxAmpsPerTWC is {per:.0}, but {id} is rated {rated:.0}: it is never offered more than that");
+            let text = format!(
+                "wiringMaxAmpsPerTWC is {per:.0}, but {id} is rated {rated:.0}: it is never offered more than that"
+            );
             self.tell(Some(id), EventLevel::Warning, "rated_below_wiring", text);
         }
         let count = self.connectors.values().filter(|connector| connector.link != Link::Lost).count();
@@ -214,7 +217,8 @@ impl Controller {
         }
         let Some(last_byte) = self.last_byte_at else { return };
         let silent_for = now.saturating_duration_since(last_byte);
-        let anybody = self.connectors.values().any(|connector| connector.link != Link::Lost && !connector.is_silenced(now));
+        let anybody =
+            self.connectors.values().any(|connector| connector.link != Link::Lost && !connector.is_silenced(now));
         let network = self.settings.port.is_network();
         if anybody && silent_for >= if network { DEAD_NETWORK } else { DEAD_SERIAL } {
             self.last_byte_at = Some(now);

@@ -133,7 +133,8 @@ impl Metering {
     }
 
     fn take_volts(&mut self, measured: [u16; 3]) {
-        let volts = measured.map(|volts| (CONNECTED..=400).contains(&volts).then(|| Volts::saturating(f64::from(volts))));
+        let volts =
+            measured.map(|volts| (CONNECTED..=400).contains(&volts).then(|| Volts::saturating(f64::from(volts))));
         let known: Vec<f64> = volts.iter().flatten().map(|volts| volts.get()).collect();
         let [a, b, c] = volts;
         self.volts = PerPhase::new(a, b, c);

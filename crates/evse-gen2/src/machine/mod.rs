@@ -5,8 +5,8 @@
 //! | `line_opened`, `line_closed` | the port was opened or lost |
 //! | `handle_activity` | bytes arrived: nobody may talk over them |
 //! | `handle_message` | a frame was decoded |
-//! | `handle_target`, `handle_command`, `set_circuit_limit`, `set_spikes` | somebody wants something |
-//! | `handle_timeout` | `next_timeout` has come |
+//! | `handle_target`, `handle_command`, `set_circuit_limit`, `set_spikes` | somebody wants something; it takes effect with the next `handle_timeout` |
+//! | `handle_timeout` | after these, and when `next_timeout` has come |
 //! | `poll_output` | after each of these, until it gives nothing |
 //!
 //! | file | what |

@@ -61,8 +61,7 @@ pub(crate) fn plan(ledger: &Ledger, wishes: &[Wish], now: Instant) -> Vec<Share>
 fn share(ledger: &Ledger, wishes: &[Wish], now: Instant) -> Vec<Amps> {
     let wished = |wish: &Wish| if wish.steerable { wish.desired } else { Amps::ZERO };
     let floor = |wish: &Wish| ledger.unavoidable(wish.id, now);
-    let listed: Amps =
-        wishes.iter().filter(|wish| wish.steerable).map(|wish| ledger.committed(wish.id, now)).sum();
+    let listed: Amps = wishes.iter().filter(|wish| wish.steerable).map(|wish| ledger.committed(wish.id, now)).sum();
     // What counts for those that cannot be steered, the forgotten but not yet released ones included.
     let fixed = ledger.sum(now) - listed;
     let mut left = ledger.limit() - fixed;

@@ -67,8 +67,9 @@ impl Pretender {
         self.master = Some(heartbeat.master);
         self.heard_master_at = Some(now);
         self.announce_at = Some(now + CONTROLLER_LOST);
-        if let HeartbeatCommand::InitialLimit(limit) | HeartbeatCommand::Limit(limit) | HeartbeatCommand::AcknowledgeStop(limit) =
-            heartbeat.command
+        if let HeartbeatCommand::InitialLimit(limit)
+        | HeartbeatCommand::Limit(limit)
+        | HeartbeatCommand::AcknowledgeStop(limit) = heartbeat.command
         {
             self.granted = Some(amps(limit));
         }

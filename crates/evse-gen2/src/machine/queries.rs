@@ -183,8 +183,7 @@ impl Queries {
     pub(crate) fn take_vin(&mut self, part: &VinPart) -> VinNews {
         match part.third {
             VinThird::First => {
-                self.round =
-                    VinRound { first: Some(part.characters), second: None, next: Some(VinThird::Second) };
+                self.round = VinRound { first: Some(part.characters), second: None, next: Some(VinThird::Second) };
                 if !self.vin_wanted {
                     self.round.next = None;
                 }

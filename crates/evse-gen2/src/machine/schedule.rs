@@ -12,9 +12,7 @@
 use std::time::{Duration, Instant};
 
 use evse::{EventLevel, Link};
-use gen2_protocol::{
-    ContactorCommand, MasterLinkReady, MasterMessage, Order, Request, RequestKind, Sign, TwcId,
-};
+use gen2_protocol::{ContactorCommand, MasterLinkReady, MasterMessage, Order, Request, RequestKind, Sign, TwcId};
 use units::Amps;
 
 use super::connector::Connector;
@@ -201,9 +199,9 @@ impl Controller {
         let Some(connector) = self.connectors.get_mut(&id) else { return };
         let reported = connector.heard.map(|heard| heard.limit);
         // Zero is repeated every time: alternating with "no change" makes contactors click (captures).
-        let says_limit =
-            connector.must_tell || limit == Amps::ZERO || told != Some(limit) || reported != Some(limit);
-        let order = if connector.is_faulted() || !says_limit { Order::NoChange } else { Order::Limit(centiamps(limit)) };
+        let says_limit = connector.must_tell || limit == Amps::ZERO || told != Some(limit) || reported != Some(limit);
+        let order =
+            if connector.is_faulted() || !says_limit { Order::NoChange } else { Order::Limit(centiamps(limit)) };
         if order.current().is_some() {
             connector.must_tell = false;
             if limit > told.unwrap_or(Amps::ZERO) {

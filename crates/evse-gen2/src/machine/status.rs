@@ -143,11 +143,14 @@ fn note(machine: &Controller, connector: &Connector, now: Instant) -> Option<Str
     let id = Some(connector.id);
     let holds = |code| machine.conditions.contains(&(id, code));
     if machine.line == Line::StoodDown {
-        return Some("Another controller is on the bus. Turn every rotary switch to F and stop other programs.".to_owned());
+        return Some(
+            "Another controller is on the bus. Turn every rotary switch to F and stop other programs.".to_owned(),
+        );
     }
     if connector.is_faulted() {
         return Some(
-            "It reports an error. Hold its reset button for 4 s; if that does not help, switch its breaker off and on.".to_owned(),
+            "It reports an error. Hold its reset button for 4 s; if that does not help, switch its breaker off and on."
+                .to_owned(),
         );
     }
     if holds("connector_deaf") {
