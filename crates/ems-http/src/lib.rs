@@ -12,21 +12,23 @@
 //! ```
 
 mod keep;
+mod login;
 mod tap;
 
 use std::time::Duration;
 
 use ems::{EmsError, EmsErrorKind, Section, Shared};
-use http_client::{Class, Client, ClientBuilder, HttpError};
+use http_client::{Class, Client, ClientBuilder, HttpError, Tls};
 use json_pick::PickError;
 
 pub use keep::Keep;
+pub use login::{LoginGate, Stamp};
 pub use tap::{Tap, TapError};
 
 /// Time for a whole call to a device on the local network. Below the interval of ten seconds, so that polls never pile up.
 const LOCAL_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// The address of a device: the host (or URL) at `key`, with `port` unless the text has one of its own.
+/// The address of a device: the host (or URL) at `key`, with `port` (0: the scheme's own) unless the text has one.
 ///
 /// Notes in the section what is missing or cannot be an address.
 pub fn base(section: &mut Section, key: &str, port: u16, https: bool) -> Option<String> {
@@ -44,7 +46,7 @@ pub fn base_of(section: &mut Section, key: &str, host: &str, port: u16, https: b
             .error(key, format!("is still the sample's placeholder `{placeholder}`; put your device's address there"));
         return None;
     }
-    match http_client::url::base(host, Some(port), https) {
+    match http_client::url::base(host, Some(port).filter(|port| *port != 0), https) {
         Ok(base) => Some(base),
         Err(error) => {
             section.error(key, error.to_string());
@@ -97,6 +99,37 @@ pub fn client(
     }
 }
 
+/// How the certificate of a device that signs its own is judged: by the fingerprint at `tlsFingerprint`, else not at all,
+/// for this host only. `base` is what [`base`] gave.
+pub fn device_tls(section: &mut Section, base: &str) -> Tls {
+    if let Some(text) = section.text("tlsFingerprint") {
+        match text.parse() {
+            Ok(fingerprint) => return Tls::Pinned(fingerprint),
+            Err(error) => section.error("tlsFingerprint", format!("cannot be used: {error}")),
+        }
+    }
+    Tls::AcceptSelfSignedFor(host(base).to_owned())
+}
+
+/// The host in a base address that [`base`] gave; an IPv6 address keeps its brackets.
+#[must_use]
+pub fn host(base: &str) -> &str {
+    let authority = base.split_once("://").map_or(base, |(_, rest)| rest).split('/').next().unwrap_or_default();
+    let address = authority.rsplit_once('@').map_or(authority, |(_, address)| address);
+    match address.find(']') {
+        Some(end) => address.get(..=end).unwrap_or(address),
+        None => address.split(':').next().unwrap_or_default(),
+    }
+}
+
+/// The base address of a cloud: `baseUrl` where given, else the vendor's own.
+pub fn cloud_base(section: &mut Section, vendor: &str) -> Option<String> {
+    match section.text("baseUrl") {
+        Some(text) => base_of(section, "baseUrl", &text, 0, true),
+        None => Some(vendor.to_owned()),
+    }
+}
+
 /// An HTTP failure as a source's failure.
 #[must_use]
 pub fn failed(error: &HttpError) -> EmsError {
@@ -118,4 +151,22 @@ pub fn failed(error: &HttpError) -> EmsError {
 #[must_use]
 pub fn garbled(error: &PickError) -> EmsError {
     EmsError::garbled(format!("the device's answer is not as expected: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_taken_out_of_base_addresses() {
+        for (base, expected) in [
+            ("https://192.0.2.7:443", "192.0.2.7"),
+            ("http://user:p%40ss@envoy.local/x:y", "envoy.local"),
+            ("https://[fe80::1]:8443", "[fe80::1]"),
+            ("https://[fe80::1]", "[fe80::1]"),
+            ("", ""),
+        ] {
+            assert_eq!(host(base), expected, "{base}");
+        }
+    }
 }
