@@ -36,7 +36,7 @@ impl Configuration {
         let entries = enabled.map(|source| SourceEntry {
             driver: source.driver.clone(),
             path: source.path.clone(),
-            options: source.options.clone(),
+            options: source.options.clone().into_map(),
         });
         let (sources, problems) = open_sources(entries, &drivers.ems, shared);
         let tree = document.to_value();

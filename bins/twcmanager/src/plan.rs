@@ -31,7 +31,7 @@ pub fn site_setup(config: &Config, sources: Vec<String>, policy: Option<serde_js
         },
         check_interval: config.policy.check_interval,
         sources,
-        config: site.as_given.clone(),
+        config: site.as_given.clone().into_map(),
         policy,
         ..SiteSetup::default()
     }

@@ -41,5 +41,5 @@ pub use model::*;
 pub use publish::{reference, schema};
 pub use read::{Content, Document, Member, Node, read};
 pub use rules::is_placeholder;
-pub use secret::{MASK, Secret, is_secret_name, masked};
+pub use secret::{MASK, Options, Secret, is_secret_name, masked};
 pub use settings::*;

@@ -1,8 +1,9 @@
 //! Passwords and keys: a type that does not print them, and a mask for whole trees.
 
 use std::fmt;
+use std::ops::Deref;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// What stands in the place of a secret.
 pub const MASK: &str = "********";
@@ -34,6 +35,37 @@ impl Secret {
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(MASK)
+    }
+}
+
+/// Options of a section as a plain map. `Debug` prints them masked.
+#[derive(Clone, PartialEq, Default)]
+pub struct Options(Map<String, Value>);
+
+impl Options {
+    /// The map itself, for deserialising.
+    #[must_use]
+    pub fn into_map(self) -> Map<String, Value> {
+        self.0
+    }
+}
+
+impl From<Map<String, Value>> for Options {
+    fn from(map: Map<String, Value>) -> Self {
+        Options(map)
+    }
+}
+
+impl Deref for Options {
+    type Target = Map<String, Value>;
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", masked(&Value::Object(self.0.clone())))
     }
 }
 

@@ -7,7 +7,7 @@ mod policy;
 mod services;
 mod site;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 pub use interface::{Dummy, Gen3, Gen3Device, Interface, Parity, Rs485, TcpBus};
 pub use logging::{Console, FolderLog, Logging, Mute, MySql, Sentry, Sqlite};
@@ -18,7 +18,7 @@ pub use services::{
 };
 pub use site::{Bluetooth, BusRole, ChargeLimits, ProxyTrust, Site, TeslaApi, WebhookMethod};
 
-use crate::Document;
+use crate::{Document, Options};
 use fields::Fields;
 
 /// A whole configuration, resolved.
@@ -43,7 +43,7 @@ pub struct Config {
     /// Section `controller.Gen3TWCs`.
     pub gen3: Option<Gen3>,
     /// Section `pricing`, as checked, with defaults.
-    pub pricing: Map<String, Value>,
+    pub pricing: Options,
 }
 
 /// One entry of `sources`, for the driver of that name.
@@ -56,7 +56,7 @@ pub struct Source {
     /// `enabled`.
     pub is_enabled: bool,
     /// The options: known ones in their usual form, without defaults; unknown ones as written.
-    pub options: Map<String, Value>,
+    pub options: Options,
 }
 
 impl Config {
@@ -73,7 +73,7 @@ impl Config {
             vehicle: Vehicle::resolve(root, is_given("vehicle.teslaBLE.enabled")),
             logging: Logging::resolve(root),
             gen3: Gen3::resolve(root),
-            pricing: Fields::at(root, &["pricing"]).map().clone(),
+            pricing: Fields::at(root, &["pricing"]).map().clone().into(),
         }
     }
 }
@@ -87,7 +87,7 @@ fn sources(fields: Fields<'_>) -> Vec<Source> {
                 driver: driver.clone(),
                 path,
                 is_enabled: fields.flag("enabled"),
-                options: fields.map().clone(),
+                options: fields.map().clone().into(),
             });
         };
         match value {

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::fields::Fields;
+use crate::Options;
 
 /// Section `policy`, resolved.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,7 +72,7 @@ pub struct PolicyRule {
     /// Its own webhooks.
     pub webhooks: Webhooks,
     /// The whole object.
-    pub as_given: Map<String, Value>,
+    pub as_given: Options,
 }
 
 impl PolicySection {
@@ -112,7 +113,7 @@ impl PolicyRule {
             latch_period: given("latch_period"),
             allowed_flex: given("allowed_flex"),
             webhooks: Webhooks::of(fields.below("webhooks")),
-            as_given: fields.map().clone(),
+            as_given: fields.map().clone().into(),
         }
     }
 }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::fields::Fields;
-use crate::Secret;
+use crate::{Options, Secret};
 
 /// Access to an MQTT broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,7 +96,7 @@ pub struct Status {
     /// MQTT.
     pub mqtt: Option<MqttStatus>,
     /// OpenTelemetry, as checked.
-    pub otel: Option<Map<String, Value>>,
+    pub otel: Option<Options>,
 }
 
 /// Values pushed to Home Assistant.
@@ -157,7 +157,7 @@ impl Status {
                 discovery_prefix: mqtt.text("discoveryPrefix").trim_matches('/').to_owned(),
                 device_name_prefix: mqtt.text("deviceNamePrefix"),
             }),
-            otel: otel.flag("enabled").then(|| otel.map().clone()),
+            otel: otel.flag("enabled").then(|| otel.map().clone().into()),
         }
     }
 }

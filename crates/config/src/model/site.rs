@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 use units::{Amps, Percent, Phases, Volts};
 
 use super::fields::Fields;
-use crate::{Document, Secret};
+use crate::{Document, Options, Secret};
 
 /// Section `config`, resolved. Currents are per phase.
 #[derive(Debug, Clone, PartialEq)]
@@ -77,7 +77,7 @@ pub struct Site {
     /// `fakeMaster`.
     pub role: BusRole,
     /// The section as the file has it, without defaults: what `config.X` means in policies.
-    pub as_given: Map<String, Value>,
+    pub as_given: Options,
 }
 
 /// Charge limits set in cars at home, by policy; `None` leaves the car's own.
@@ -214,7 +214,8 @@ impl Site {
                 .get("config")
                 .map(|node| node.to_value())
                 .and_then(|value| value.as_object().cloned())
-                .unwrap_or_default(),
+                .unwrap_or_default()
+                .into(),
         }
     }
 }

@@ -1,11 +1,13 @@
 //! The tree a file becomes: values that know where they stand.
 
+use std::fmt;
+
 use serde_json::{Map, Value};
 
 use crate::Position;
 
-/// A value with its place in the file.
-#[derive(Debug, Clone, PartialEq)]
+/// A value with its place in the file. `Debug` prints the place only, since the value may be a secret.
+#[derive(Clone, PartialEq)]
 pub struct Node {
     /// Where its first character stands.
     pub at: Position,
@@ -13,8 +15,14 @@ pub struct Node {
     pub content: Content,
 }
 
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a value at {}", self.at)
+    }
+}
+
 /// What a [`Node`] is.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub enum Content {
     /// Null, a boolean, a number or a text.
     Scalar {
@@ -112,11 +120,17 @@ fn descend<'a>(found: Found<'a>, rest: &str) -> Option<Found<'a>> {
     found.node.find(if rest.starts_with('[') { rest } else { rest.strip_prefix('.')? })
 }
 
-/// A file that was read: the tree, the plain JSON value, and where each key stands.
-#[derive(Debug, Clone, PartialEq)]
+/// A file that was read: the tree, the plain JSON value, and where each key stands. `Debug` prints it masked.
+#[derive(Clone, PartialEq)]
 pub struct Document {
     file: String,
     root: Node,
+}
+
+impl fmt::Debug for Document {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.file, crate::masked(&self.to_value()))
+    }
 }
 
 impl Document {

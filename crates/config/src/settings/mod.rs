@@ -16,6 +16,8 @@ mod records;
 mod store;
 mod vehicles;
 
+use std::fmt;
+
 use serde_json::{Map, Value, json};
 
 pub use behaviour::{ChargeAuthorization, ChargeRateControl, ChargeStopMode};
@@ -24,6 +26,7 @@ pub use store::{Notice, Opened, SettingsError, SettingsStore};
 pub use vehicles::{ALLOW_CHARGING, DENY_CHARGING, RememberedLimit, Tokens, VehicleGroup, VehicleTotals};
 
 use crate::convert::{flag_in, number_in};
+use crate::masked;
 
 /// Keys that hold numbers; web forms of older programs stored some as text.
 const NUMBERS: &[&str] = &[
@@ -52,10 +55,16 @@ const NUMBERS: &[&str] = &[
     "kWhDelivered",
 ];
 
-/// The content of settings.json. Order and unknown keys are kept; every getter copes with any value.
-#[derive(Debug, Clone, PartialEq)]
+/// The content of settings.json. Order and unknown keys are kept; every getter copes with any value; `Debug` prints it masked.
+#[derive(Clone, PartialEq)]
 pub struct Settings {
     values: Map<String, Value>,
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", masked(&Value::Object(self.values.clone())))
+    }
 }
 
 impl Default for Settings {

@@ -235,6 +235,16 @@ fn no_finding_shows_a_secret() {
 }
 
 #[test]
+fn no_debug_form_shows_a_secret() {
+    let source = r#"{"config": {"wiringMaxAmpsAllTWCs": 16, "teslaApiClientSecret": "hunter2"}, "sources": {"SmartMe": {"password": "hunter2"}},
+        "status": {"MQTT": {"enabled": true, "brokerIP": "b", "username": "u", "password": "hunter2"}}, "pricing": {"Amber": {"token": "hunter2"}}}"#;
+    let loaded = text(source);
+    assert!(loaded.config.is_some());
+    assert!(!format!("{loaded:?}").contains("hunter2"));
+    assert!(!format!("{:?}", loaded.document.get("config.teslaApiClientSecret")).contains("hunter2"));
+}
+
+#[test]
 fn a_missing_file_is_an_error_that_says_so() {
     let loaded = config::load(Path::new("/nonexistent/config.json"), &KeySet::builtin());
     assert!(loaded.errors[0].message.contains("cannot be read"));
