@@ -1,5 +1,6 @@
 //! The client: one per device or service.
 
+use crate::builder::{Auth, ClientBuilder};
 use crate::cookies::Jar;
 use crate::digest::{Challenge, hex};
 use crate::error::{HttpError, Kind};
@@ -8,7 +9,7 @@ use crate::replay::Transport;
 use crate::request::Request;
 use crate::response::{Origin, Response};
 use crate::secrets::Redactor;
-use crate::tls::{DeviceTls, Fingerprint, Seen, Tls, provider};
+use crate::tls::{Fingerprint, Seen};
 use crate::url::{self, Base};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -18,255 +19,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 use ureq::Agent;
 use ureq::http;
-use ureq::tls::{PemItem, RootCerts, TlsConfig};
-use ureq::unversioned::resolver::DefaultResolver;
-use ureq::unversioned::transport::{Connector as _, TcpConnector};
-
-/// Time to make a connection, name lookup and TLS included.
-pub const DEFAULT_CONNECT: Duration = Duration::from_secs(5);
-
-/// Time for a whole call, until the last byte of the answer.
-pub const DEFAULT_TOTAL: Duration = Duration::from_secs(10);
-
-/// Most bytes of a body that are read, counted after unpacking.
-pub const DEFAULT_LIMIT: u64 = 1024 * 1024;
 
 /// Most redirects that are followed.
 const REDIRECTS: usize = 3;
-
-/// How a client logs in. Passwords and tokens given here are kept out of every text.
-#[derive(Clone, Default)]
-#[non_exhaustive]
-pub enum Auth {
-    /// Not at all.
-    #[default]
-    None,
-    /// `Authorization: Basic`.
-    Basic {
-        /// User name.
-        user: String,
-        /// Password.
-        password: String,
-    },
-    /// `Authorization: Bearer`.
-    Bearer(String),
-    /// `Authorization: Digest`, MD5 or SHA-256, when the device asks for it.
-    Digest {
-        /// User name.
-        user: String,
-        /// Password.
-        password: String,
-    },
-    /// A header of one's own, such as `X-AUTHKEY`.
-    Header {
-        /// Its name.
-        name: String,
-        /// Its value: the secret.
-        value: String,
-    },
-}
-
-impl std::fmt::Debug for Auth {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::None => "None",
-            Self::Basic { .. } => "Basic(***)",
-            Self::Bearer(_) => "Bearer(***)",
-            Self::Digest { .. } => "Digest(***)",
-            Self::Header { .. } => "Header(***)",
-        })
-    }
-}
-
-/// Settings of a client; every one has a safe default.
-#[derive(Debug, Clone)]
-#[must_use]
-pub struct ClientBuilder {
-    base: String,
-    tls: Tls,
-    auth: Auth,
-    connect: Duration,
-    total: Duration,
-    limit: u64,
-    keep_alive: bool,
-    cookies: bool,
-    redirects: bool,
-    environment_proxy: bool,
-    user_agent: String,
-    headers: Vec<(String, String)>,
-    config_key: Option<String>,
-    secrets: Vec<String>,
-    transport: Transport,
-}
-
-impl ClientBuilder {
-    /// How the certificate is judged; [`Tls::Verified`] unless told otherwise.
-    pub fn tls(mut self, tls: Tls) -> Self {
-        self.tls = tls;
-        self
-    }
-
-    /// How to log in. A user and password in the base address mean [`Auth::Basic`].
-    pub fn auth(mut self, auth: Auth) -> Self {
-        self.auth = auth;
-        self
-    }
-
-    /// Time to connect; [`DEFAULT_CONNECT`].
-    pub fn connect_timeout(mut self, time: Duration) -> Self {
-        self.connect = time;
-        self
-    }
-
-    /// Time for a whole call; [`DEFAULT_TOTAL`].
-    pub fn total_timeout(mut self, time: Duration) -> Self {
-        self.total = time;
-        self
-    }
-
-    /// Most bytes of a body; [`DEFAULT_LIMIT`].
-    pub fn limit(mut self, bytes: u64) -> Self {
-        self.limit = bytes;
-        self
-    }
-
-    /// Whether the connection stays open between calls; yes, unless a device can't bear it.
-    pub fn keep_alive(mut self, keep: bool) -> Self {
-        self.keep_alive = keep;
-        self
-    }
-
-    /// Whether cookies are kept and sent back; no, unless the device has sessions.
-    pub fn cookies(mut self, keep: bool) -> Self {
-        self.cookies = keep;
-        self
-    }
-
-    /// Whether a `GET` follows redirects within its host; yes. Switch off to see the redirect as an answer.
-    pub fn follow_redirects(mut self, follow: bool) -> Self {
-        self.redirects = follow;
-        self
-    }
-
-    /// Uses the proxy that the environment names; for clouds. Devices in the house are never reached through a proxy.
-    pub fn proxy_from_environment(mut self) -> Self {
-        self.environment_proxy = true;
-        self
-    }
-
-    /// Another `User-Agent`; some services refuse unknown ones.
-    pub fn user_agent(mut self, name: &str) -> Self {
-        self.user_agent = name.to_owned();
-        self
-    }
-
-    /// A header for every request.
-    pub fn header(mut self, name: &str, value: &str) -> Self {
-        self.headers.push((name.to_owned(), value.to_owned()));
-        self
-    }
-
-    /// The configuration key that holds the address, for messages: `sources.Fronius.serverIP`.
-    pub fn config_key(mut self, key: &str) -> Self {
-        self.config_key = Some(key.to_owned());
-        self
-    }
-
-    /// Registers a text that must never be shown, such as an API key in a query.
-    pub fn secret(mut self, secret: &str) -> Self {
-        self.secrets.push(secret.to_owned());
-        self
-    }
-
-    /// Where answers come from.
-    pub fn transport(mut self, transport: Transport) -> Self {
-        self.transport = transport;
-        self
-    }
-
-    /// Makes the client. Nothing is sent yet.
-    ///
-    /// # Errors
-    ///
-    /// [`Kind::BadAddress`] for a base address that can't be used; [`Kind::Tls`] for a PEM without certificate, or a
-    /// [`Tls::AcceptSelfSignedFor`] that names another host.
-    pub fn build(mut self) -> Result<Client, HttpError> {
-        let key = self.config_key.clone();
-        let base = Base::parse(&self.base).map_err(|error| error.with_config_key(key.as_deref()))?;
-        if let (Some((user, password)), Auth::None) = (&base.user, &self.auth) {
-            self.auth = Auth::Basic { user: user.clone(), password: password.clone() };
-        }
-        let redactor = Arc::new(Redactor::new());
-        for secret in &self.secrets {
-            redactor.add(secret);
-        }
-        if let Some((_, password)) = &base.user {
-            redactor.add(password);
-        }
-        let seen = Seen::default();
-        let agent = match &self.transport {
-            Transport::Replay(_) => None,
-            _ => Some(agent(&self, &base, &seen).map_err(|(kind, detail)| {
-                HttpError::new(kind, "", base.to_text(false), detail).with_config_key(key.as_deref())
-            })?),
-        };
-        let client = Client { agent, base, redactor, seen, state: Mutex::default(), settings: self };
-        client.set_auth(client.settings.auth.clone());
-        Ok(client)
-    }
-}
-
-fn agent(settings: &ClientBuilder, base: &Base, seen: &Seen) -> Result<Agent, (Kind, String)> {
-    let tls = TlsConfig::builder().unversioned_rustls_crypto_provider(provider());
-    let tls = match &settings.tls {
-        Tls::CustomCa(pem) => {
-            let certificates: Vec<_> = ureq::tls::parse_pem(pem.as_bytes())
-                .filter_map(|item| match item {
-                    Ok(PemItem::Certificate(certificate)) => Some(certificate),
-                    _ => None,
-                })
-                .collect();
-            if certificates.is_empty() {
-                return Err((Kind::Tls, "the certificate file holds no certificate in PEM form".into()));
-            }
-            tls.root_certs(RootCerts::from(certificates))
-        }
-        _ => tls,
-    };
-    let idle = usize::from(settings.keep_alive);
-    let mut config = Agent::config_builder()
-        .http_status_as_error(false)
-        .max_redirects(0)
-        .max_redirects_will_error(false)
-        .timeout_global(Some(settings.total))
-        .timeout_connect(Some(settings.connect))
-        .timeout_resolve(Some(settings.connect))
-        .max_idle_connections(idle)
-        .max_idle_connections_per_host(idle)
-        .max_idle_age(Duration::from_secs(60))
-        .user_agent(&settings.user_agent)
-        .tls_config(tls.build());
-    if !settings.environment_proxy {
-        config = config.proxy(None);
-    }
-    let config = config.build();
-    let pin = match &settings.tls {
-        Tls::Pinned(pin) => Some(*pin),
-        Tls::AcceptSelfSignedFor(host) => {
-            let bare = |host: &str| host.trim().trim_matches(['[', ']']).to_ascii_lowercase();
-            if bare(host) != bare(&base.host) {
-                let detail =
-                    format!("self-signed certificates are accepted for {host} only, but this is {}", base.host);
-                return Err((Kind::Tls, detail));
-            }
-            None
-        }
-        _ => return Ok(config.new_agent()),
-    };
-    let device = DeviceTls::new(pin, &base.host, seen.clone()).map_err(|error| (Kind::Tls, error.to_string()))?;
-    let connector = ().chain(TcpConnector::default()).chain(device);
-    Ok(Agent::with_parts(config, connector, DefaultResolver::default()))
-}
 
 #[derive(Default)]
 struct State {
@@ -293,26 +48,22 @@ impl std::fmt::Debug for Client {
 }
 
 impl Client {
+    pub(crate) fn new(settings: ClientBuilder, base: Base, agent: Option<Agent>, seen: Seen) -> Self {
+        let redactor = Arc::new(Redactor::new());
+        for secret in settings.secrets.iter().chain(base.user.as_ref().map(|(_, password)| password)) {
+            redactor.add(secret);
+        }
+        add_named(&redactor, settings.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        let auth = settings.auth.clone();
+        let client = Self { agent, base, redactor, seen, state: Mutex::default(), settings };
+        client.set_auth(auth);
+        client
+    }
+
     /// Begins a client for a base address: `http://192.168.1.5`, `https://user:password@host:8443/prefix`. See
     /// [`url::base`] for making one from host and port.
     pub fn builder(base: impl Into<String>) -> ClientBuilder {
-        ClientBuilder {
-            base: base.into(),
-            tls: Tls::Verified,
-            auth: Auth::None,
-            connect: DEFAULT_CONNECT,
-            total: DEFAULT_TOTAL,
-            limit: DEFAULT_LIMIT,
-            keep_alive: true,
-            cookies: false,
-            redirects: true,
-            environment_proxy: false,
-            user_agent: concat!("twcmanager/", env!("CARGO_PKG_VERSION")).to_owned(),
-            headers: Vec::new(),
-            config_key: None,
-            secrets: Vec::new(),
-            transport: Transport::Live,
-        }
+        ClientBuilder::new(base.into())
     }
 
     /// A `GET` for a path, which may have a query.
@@ -390,7 +141,8 @@ impl Client {
         self.lock().jar.clear();
     }
 
-    /// The fingerprint of the certificate the device showed last, with [`Tls::AcceptSelfSignedFor`] or [`Tls::Pinned`].
+    /// The fingerprint of the certificate the device showed last, with [`Tls::AcceptSelfSignedFor`](crate::Tls::AcceptSelfSignedFor) or
+    /// [`Tls::Pinned`](crate::Tls::Pinned).
     pub fn peer_fingerprint(&self) -> Option<Fingerprint> {
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -407,6 +159,10 @@ impl Client {
     pub(crate) fn send(&self, request: Request<'_>) -> Result<Response, HttpError> {
         let target = self.base.target(&request.target);
         let place = Place { https: self.base.https, port: self.base.effective_port(), target };
+        // What is called a key or a token in this request is kept out of every text from now on.
+        add_named(&self.redactor, request.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        let query = place.target.split_once('?').map_or("", |(_, query)| query);
+        add_named(&self.redactor, query.split('&').filter_map(|pair| pair.split_once('=')));
         let shown_target = self.redactor.url(&place.target);
         let shown_body = request.body.as_ref().map(|(_, body)| self.redactor.body(&crate::json::text(body)));
         let origin = Origin {
@@ -595,6 +351,14 @@ impl Client {
             }
         }
         Ok(Response { status, headers, body, origin: origin.clone(), taken_at: SystemTime::now() })
+    }
+}
+
+/// Registers the values of what has a suspicious name.
+fn add_named<'n>(redactor: &Redactor, pairs: impl Iterator<Item = (&'n str, &'n str)>) {
+    for (_, value) in pairs.filter(|(name, _)| Redactor::is_secret_name(name)) {
+        redactor.add(value);
+        redactor.add(&url::decode(value));
     }
 }
 

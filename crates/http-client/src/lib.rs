@@ -40,6 +40,7 @@
 //! Not done: replies that ureq refuses (a header line without colon, folded headers, no status line) end as
 //! [`Kind::Protocol`]; devices that offer only TLS 1.0/1.1 or static RSA can't be reached.
 
+mod builder;
 mod client;
 mod cookies;
 mod digest;
@@ -54,7 +55,8 @@ mod secrets;
 mod tls;
 pub mod url;
 
-pub use client::{Auth, Client, ClientBuilder, DEFAULT_CONNECT, DEFAULT_LIMIT, DEFAULT_TOTAL};
+pub use builder::{Auth, ClientBuilder, DEFAULT_CONNECT, DEFAULT_LIMIT, DEFAULT_TOTAL};
+pub use client::Client;
 pub use digest::{Algorithm, Challenge};
 pub use error::{Class, HttpError, Kind};
 pub use pace::{Backoff, BudgetState, DailyBudget, DayTime};

@@ -11,7 +11,7 @@ const STARS: &str = "***";
 const SHORTEST: usize = 4;
 
 /// Most secrets that are remembered; the oldest goes first (renewed tokens pile up over the years).
-const MOST: usize = 64;
+const MOST: usize = 256;
 
 /// Parts of names whose value is a secret, compared in lower case without `-` and `_`.
 const SECRET_PARTS: [&str; 16] = [

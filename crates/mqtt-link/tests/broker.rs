@@ -14,8 +14,14 @@ use std::time::{Duration, Instant};
 
 const GENEROUS: Duration = Duration::from_secs(30);
 
+/// A port that stays free until it is used: below those that the system gives to outgoing connections.
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let start = usize::try_from(std::process::id()).unwrap() * 32;
+    (0..12_000)
+        .map(|_| u16::try_from(20_000 + (start + COUNT.fetch_add(1, Ordering::Relaxed)) % 12_000).unwrap())
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .unwrap()
 }
 
 /// A broker that ends with this value and can be started again on its port; it forgets everything when it ends.
@@ -293,13 +299,26 @@ fn connect(hub: &Hub, broker: Broker) -> Link {
 
 /// The first message that fits; others are passed over.
 fn expect(subscription: &Subscription, topic: &str, payload: &str) -> Message {
+    expect_all(subscription, &[(topic, payload)]).remove(0)
+}
+
+/// One message for each of these, in any order (a broker sends retained messages in an order of its own).
+fn expect_all(subscription: &Subscription, wanted: &[(&str, &str)]) -> Vec<Message> {
     let deadline = Instant::now() + GENEROUS;
-    while let Some(message) = subscription.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-        if message.topic == topic && message.text() == Some(payload) {
-            return message;
+    let mut wanted = wanted.to_vec();
+    let mut found = Vec::new();
+    while !wanted.is_empty() {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let Some(message) = subscription.recv_timeout(left) else {
+            panic!("no message {wanted:?}; {:?}", subscription.link().status());
+        };
+        let before = wanted.len();
+        wanted.retain(|(topic, payload)| message.topic != *topic || message.text() != Some(payload));
+        if wanted.len() < before {
+            found.push(message);
         }
     }
-    panic!("no message {topic} {payload}; {:?}", subscription.link().status());
+    found
 }
 
 #[test]
@@ -336,8 +355,7 @@ fn a_link_survives_its_broker() {
         }
         assert!(matches!(link.send("t/cmd", "x"), Err(LinkError::NotConnected(_))));
         let _peer = start(kind, port);
-        expect(&seen, "t/power", "99");
-        expect(&seen, "t/availability", "online");
+        expect_all(&seen, &[("t/power", "99"), ("t/availability", "online")]);
         assert_eq!(calls.load(Ordering::SeqCst), 2, "{kind}");
         assert_eq!(link.status().connections, 2);
         observer.send("t/set/b", "0").unwrap();
