@@ -263,6 +263,10 @@ fn evse(id: &str, name: &str, plug: Plug) -> EvseView {
         is_enabled: true,
         priority: 0,
         capabilities: Capabilities { set_target: true, start: true, stop: true },
-        details: BTreeMap::from([("twc_state", Detail::Number(1.0)), ("protocol_version", Detail::Number(2.0))]),
+        details: BTreeMap::from([
+            ("state", Detail::Number(1.0)),
+            ("protocol", Detail::Number(2.0)),
+            ("max_amps_rating", Detail::Number(40.0)),
+        ]),
     }
 }

@@ -109,13 +109,13 @@ fn status_has_the_old_fields_and_types() {
         "generationWatts": "6840.00",
         "isGreenPolicy": "Yes",
         "scheduledChargingStartHour": 22,
-        "scheduledChargingFlexStart": 22,
+        "scheduledChargingFlexStart": 22.5,
         "scheduledChargingEndHour": 6.25,
         "ScheduledCharging": {
-            "enabled": true, "amps": 16, "startingMinute": 1320, "endingMinute": 375,
+            "enabled": true, "amps": 16, "startingMinute": 1350, "endingMinute": 375,
             "monday": true, "tuesday": false, "wednesday": false, "thursday": false, "friday": false, "saturday": false,
             "sunday": false,
-            "flexStartEnabled": 0, "flexStartingMinute": 1320, "flexEndingMinute": 375,
+            "flexStartEnabled": 0, "flexStartingMinute": 1350, "flexEndingMinute": 375,
             "flexMonday": true, "flexTuesday": false, "flexWednesday": false, "flexThursday": false, "flexFriday": false,
             "flexSaturday": false, "flexSunday": false, "flexBatterySize": 100,
         },
@@ -160,7 +160,7 @@ fn slaves_have_the_old_fields_and_types() {
         slaves["3A7C"],
         json!({
             "carsCharging": 1, "chargerLoadInW": 5520, "currentVIN": "5YJ3E1EA8KF000001", "lastAmpsOffered": 8,
-            "lastHeartbeat": 0.61, "lastVIN": "", "lifetimekWh": 8123, "maxAmps": 32.0, "reportedAmpsActual": 8.0,
+            "lastHeartbeat": 0.61, "lastVIN": "", "lifetimekWh": 8123, "maxAmps": 40.0, "reportedAmpsActual": 8.0,
             "state": 1, "version": 2, "voltsPhaseA": 231, "voltsPhaseB": 229, "voltsPhaseC": 230, "TWCID": "3A7C",
             "chargeTime": "1:04:33", "lastBatterySOC": 64,
         })
@@ -169,7 +169,7 @@ fn slaves_have_the_old_fields_and_types() {
     assert_eq!(
         slaves["total"],
         json!({
-            "carsCharging": 1, "lastAmpsOffered": 8, "lifetimekWh": 24369, "maxAmps": 32.0, "reportedAmpsActual": 8.0,
+            "carsCharging": 1, "lastAmpsOffered": 8, "lifetimekWh": 24369, "maxAmps": 40.0, "reportedAmpsActual": 8.0,
             "TWCID": "total",
         })
     );
@@ -443,7 +443,7 @@ fn native_commands_reach_the_site() {
         (
             Method::Patch,
             "evses/gen2-4085",
-            r#"{"is_enabled": false, "priority": 5}"#,
+            r#"{"is_enabled": false, "priority": 5.0}"#,
             vec![
                 Command::SetEnabled { evse: id(), is_enabled: false },
                 Command::SetPriority { evse: id(), priority: 5 },
@@ -592,6 +592,7 @@ fn the_page_is_served_safely() {
 fn the_description_and_the_routes_agree() {
     let bench = Bench::new(json!({"nonScheduledAction": 3}));
     let document = bench.get("/api/v2/openapi.json").json();
+    assert!(document.to_string().contains(r#""maximum":32.0"#), "the limit of the site is in the description");
     let mut described = Vec::new();
     for (path, methods) in document["paths"].as_object().expect("paths") {
         let filled = path.replace("{id}", "gen2-4085").replace("{key}", "nonScheduledAction");

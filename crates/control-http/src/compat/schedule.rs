@@ -15,8 +15,8 @@ pub(crate) const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday"
 pub(crate) struct Schedule {
     /// Rate, 0 without a schedule.
     pub amps: f64,
-    /// Hour of the start without its fraction, -1 for none.
-    pub start_hour: i64,
+    /// Hour of the start, -1 for none.
+    pub start_hour: f64,
     /// Hour of the end, -1 for none.
     pub end_hour: f64,
     /// Bit 0 is Monday.
@@ -32,7 +32,7 @@ impl Schedule {
     pub(crate) fn of(settings: &Value) -> Schedule {
         Schedule {
             amps: number(settings, "scheduledAmpsMax").unwrap_or(0.0),
-            start_hour: truncated(number(settings, "scheduledAmpsStartHour").unwrap_or(-1.0)),
+            start_hour: number(settings, "scheduledAmpsStartHour").unwrap_or(-1.0),
             end_hour: number(settings, "scheduledAmpsEndHour").unwrap_or(-1.0),
             days: truncated(number(settings, "scheduledAmpsDaysBitmap").unwrap_or(127.0)),
             is_flex: number(settings, "scheduledAmpsFlexStart").unwrap_or(0.0) != 0.0,
@@ -42,9 +42,10 @@ impl Schedule {
 
     /// The object in `getStatus`.
     pub(crate) fn to_json(&self) -> Value {
-        let is_enabled = self.start_hour >= 0 && self.end_hour >= 0.0 && self.days > 0 && self.amps > 0.0;
-        let start = if self.start_hour >= 0 { self.start_hour * 60 } else { -1 };
-        let end = if self.end_hour >= 0.0 { truncated((self.end_hour * 60.0).round()) } else { -1 };
+        let is_enabled = self.start_hour >= 0.0 && self.end_hour >= 0.0 && self.days > 0 && self.amps > 0.0;
+        // TWCManager shows the full hour of the start, because it acts on that alone; here the minutes count.
+        let minute = |hour: f64| if hour >= 0.0 { truncated((hour * 60.0).round()) } else { -1 };
+        let (start, end) = (minute(self.start_hour), minute(self.end_hour));
         let mut out = Map::new();
         let mut put = |key: String, value: Value| out.insert(key, value);
         put("enabled".into(), is_enabled.into());

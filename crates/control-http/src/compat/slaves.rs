@@ -12,9 +12,9 @@ use crate::route::Call;
 /// What the ids of Gen 2 connectors begin with; the four digits after it are the TWC's own.
 const GEN2: &str = "gen2-";
 /// Details of a Gen 2 connector that this answer shows.
-const TWC_STATE: &str = "twc_state";
-const PROTOCOL_VERSION: &str = "protocol_version";
-const RATED_AMPS: &str = "rated_amps";
+const TWC_STATE: &str = "state";
+const PROTOCOL_VERSION: &str = "protocol";
+const RATED_AMPS: &str = "max_amps_rating";
 
 pub(crate) fn get(api: &Inner, call: &Call) -> Response {
     let snapshot = api.snapshot();

@@ -42,8 +42,8 @@ pub(crate) fn status(api: &Inner, snapshot: &Snapshot, settings: &Value, now: f6
     put("isGreenPolicy", if snapshot.policy.is_green { "Yes" } else { "No" }.into());
 
     let schedule = schedule::Schedule::of(settings);
-    put("scheduledChargingStartHour", schedule.start_hour.into());
-    put("scheduledChargingFlexStart", schedule.start_hour.into());
+    put("scheduledChargingStartHour", truncated(schedule.start_hour).into());
+    put("scheduledChargingFlexStart", plain(schedule.start_hour));
     put("scheduledChargingEndHour", plain(schedule.end_hour));
     put("ScheduledCharging", schedule.to_json());
 

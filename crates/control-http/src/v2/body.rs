@@ -33,13 +33,17 @@ impl Fields {
             .ok_or_else(|| bad(&format!("{key} must be a number from {least} to {most}")))
     }
 
-    /// A whole number that fits an `i32`, within bounds.
+    /// A whole number within bounds; `5.0` is one too, as JSON has it.
     pub(super) fn whole(&self, key: &str, least: i32, most: i32) -> Result<Option<i32>, Response> {
         let Some(value) = self.0.get(key) else { return Ok(None) };
         value
-            .as_i64()
-            .and_then(|number| i32::try_from(number).ok())
-            .filter(|number| (least..=most).contains(number))
+            .as_f64()
+            .filter(|number| number.fract() == 0.0 && (f64::from(least)..=f64::from(most)).contains(number))
+            .map(|number| {
+                #[expect(clippy::cast_possible_truncation, reason = "whole and within the bounds of an i32")]
+                let whole = number as i32;
+                whole
+            })
             .map(Some)
             .ok_or_else(|| bad(&format!("{key} must be a whole number from {least} to {most}")))
     }

@@ -31,8 +31,7 @@ fn done() -> Response {
 pub(super) fn charge_now(api: &Inner, call: &Call) -> Response {
     finish((|| {
         let fields = Fields::of(call.request, &["amps", "hours", "seconds"])?;
-        let site = api.snapshot().site.clone();
-        let most = site.max_amps_all.max(1.0);
+        let most = most_amps(api);
         let amps = fields
             .number("amps", 1.0, most)?
             .ok_or_else(|| bad("amps is missing: amps per phase for all charging points"))?;
@@ -41,6 +40,11 @@ pub(super) fn charge_now(api: &Inner, call: &Call) -> Response {
         api.command(Command::ChargeNow { amps: Some(amps), duration })?;
         Ok(done())
     })())
+}
+
+/// The most that Charge Now can ask for.
+pub(super) fn most_amps(api: &Inner) -> f64 {
+    api.snapshot().site.max_amps_all.max(1.0)
 }
 
 /// One of `hours` and `seconds`.

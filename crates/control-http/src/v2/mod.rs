@@ -105,8 +105,14 @@ fn version(api: &Inner, _: &Call) -> Response {
     json_of(&json!({ "name": "twcmanager", "version": api.config.version }))
 }
 
-fn openapi(_: &Inner, _: &Call) -> Response {
-    Response::json(200, OPENAPI)
+/// The description, with the limit of this site in it.
+fn openapi(api: &Inner, _: &Call) -> Response {
+    let Ok(mut document) = serde_json::from_str::<Value>(OPENAPI) else { return Response::json(200, OPENAPI) };
+    let amps = "/paths/~1api~1v2~1charge-now/post/requestBody/content/application~1json/schema/properties/amps";
+    if let Some(Value::Object(schema)) = document.pointer_mut(amps) {
+        schema.insert("maximum".to_owned(), commands::most_amps(api).into());
+    }
+    Response::json(200, document.to_string())
 }
 
 fn json_of(value: &Value) -> Response {
