@@ -5,14 +5,10 @@
 //!
 //! Facts: TWCManager's `EMS/URL.py` (keys, time-outs); configuration and quirks in `docs/ems/url.md`.
 
-mod parse;
-
 use std::time::Duration;
 
 use ems::{Ems, EmsDriver, EmsError, EmsReading, KeyKind, KeySpec, Section, Shared, Stop};
 use http_client::{Auth, Client};
-
-pub use parse::number;
 
 /// TWCManager waits as long.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -93,7 +89,7 @@ impl Urls {
             .get(&format!("/{}", path.trim_start_matches('/')))
             .send_ok()
             .map_err(|error| ems_http::failed(&error))?;
-        let number = parse::number(&answer.text(), pick)
+        let number = json_pick::number_in(&answer.text(), pick)
             .map_err(|text| EmsError::garbled(format!("{}: {text}", self.client.redactor().url(item))))?;
         Ok(number.map(parse).transpose()?)
     }
@@ -108,5 +104,44 @@ impl Ems for Urls {
         let battery = self.get(self.items.battery.as_ref(), Watts::new)?;
         let battery_soc = self.get(self.items.battery_soc.as_ref(), Percent::new)?;
         Ok(EmsReading { consumption, generation, grid, battery, battery_soc, ..EmsReading::now() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_client::Recorded;
+
+    fn read(items: Items, answers: Vec<Recorded>) -> Result<EmsReading, EmsError> {
+        let replay = http_client::Transport::Replay(http_client::Replay::new(answers).into());
+        let client = Client::builder("http://192.0.2.1/energy").transport(replay).build().unwrap();
+        Urls { client, items }.read(&Stop::never())
+    }
+
+    #[test]
+    fn each_item_is_asked_below_the_address() {
+        let items =
+            Items { generation: Some("sun".to_owned()), grid: Some("live#data.grid".to_owned()), ..Items::default() };
+        let answers =
+            vec![Recorded::get("/energy/sun", "1.5 kW"), Recorded::get("/energy/live", r#"{"data": {"grid": -350}}"#)];
+        let reading = read(items, answers).unwrap();
+        assert_eq!(reading.generation.map(|watts| watts.get()), Some(1500.0));
+        assert_eq!(reading.grid.map(|watts| watts.get()), Some(-350.0));
+        assert_eq!(reading.consumption, None);
+    }
+
+    #[test]
+    fn an_error_page_is_an_error_and_not_a_number() {
+        let items = Items { consumption: Some("house".to_owned()), ..Items::default() };
+        let missing = Recorded::get("/energy/house", "404").with_status(404);
+        assert!(read(items, vec![missing]).is_err());
+    }
+
+    #[test]
+    fn recordings_read_right() {
+        for recording in recordings::vendor("url") {
+            let key = if recording.text_at(&["role"]) == "generationItem" { "generation_w" } else { "consumption_w" };
+            recording.assert_number(key, json_pick::number_in(&recording.text(), None).ok().flatten());
+        }
     }
 }

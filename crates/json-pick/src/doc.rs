@@ -61,11 +61,7 @@ impl<'a> Doc<'a> {
     /// As [`Self::at`]; [`PickError::BadNumber`] for what is no number, not finite or above 1e9 in magnitude;
     /// [`PickError::Unit`] for a unit that needs conversion.
     pub fn number(self, path: &str) -> Result<Option<f64>, PickError> {
-        self.sum(
-            path,
-            |measure| measure.is_in_base_unit().then_some(measure.value),
-            "a unit without prefix",
-        )
+        self.sum(path, |measure| measure.is_in_base_unit().then_some(measure.value), "a unit without prefix")
     }
 
     /// As [`Self::number`], but an absent value is an error that lists what is there instead.
@@ -83,11 +79,7 @@ impl<'a> Doc<'a> {
     ///
     /// As [`Self::number`]; [`PickError::Unit`] for what is not a power, such as `kWh`.
     pub fn watts(self, path: &str) -> Result<Option<f64>, PickError> {
-        self.sum(
-            path,
-            |measure| measure.watts().and_then(|w| check(w).ok()),
-            "a unit of power (W, kW, MW)",
-        )
+        self.sum(path, |measure| measure.watts().and_then(|w| check(w).ok()), "a unit of power (W, kW, MW)")
     }
 
     /// The number at `path` with its unit.
@@ -134,16 +126,10 @@ impl<'a> Doc<'a> {
         let whole = match doc.value {
             Value::Number(n) => n.as_i64().or_else(|| n.as_f64().and_then(whole)),
             Value::String(s) if matches!(parse_number(s), Ok(None)) => return Ok(None),
-            Value::String(s) => s
-                .trim()
-                .parse()
-                .ok()
-                .or_else(|| s.trim().parse().ok().and_then(whole)),
+            Value::String(s) => s.trim().parse().ok().or_else(|| s.trim().parse().ok().and_then(whole)),
             _ => None,
         };
-        whole
-            .map(Some)
-            .ok_or_else(|| wrong(path, "a whole number", doc.value))
+        whole.map(Some).ok_or_else(|| wrong(path, "a whole number", doc.value))
     }
 
     /// The text at `path`; a number there is written out, since ids come as either.
@@ -173,12 +159,8 @@ impl<'a> Doc<'a> {
             Value::Bool(b) => Ok(Some(*b)),
             Value::Number(n) if n.as_i64() == Some(0) => Ok(Some(false)),
             Value::Number(n) if n.as_i64() == Some(1) => Ok(Some(true)),
-            Value::String(s) if s.trim().eq_ignore_ascii_case("true") || s.trim() == "1" => {
-                Ok(Some(true))
-            }
-            Value::String(s) if s.trim().eq_ignore_ascii_case("false") || s.trim() == "0" => {
-                Ok(Some(false))
-            }
+            Value::String(s) if s.trim().eq_ignore_ascii_case("true") || s.trim() == "1" => Ok(Some(true)),
+            Value::String(s) if s.trim().eq_ignore_ascii_case("false") || s.trim() == "0" => Ok(Some(false)),
             other => Err(wrong(path, "true or false", other)),
         }
     }
@@ -204,9 +186,7 @@ impl<'a> Doc<'a> {
     pub fn entries(self, path: &str) -> Result<Option<Vec<(&'a str, Doc<'a>)>>, PickError> {
         match self.at(path)?.map(Doc::value) {
             None => Ok(None),
-            Some(Value::Object(map)) => Ok(Some(
-                map.iter().map(|(k, v)| (k.as_str(), Doc::new(v))).collect(),
-            )),
+            Some(Value::Object(map)) => Ok(Some(map.iter().map(|(k, v)| (k.as_str(), Doc::new(v))).collect())),
             Some(other) => Err(wrong(path, "an object", other)),
         }
     }
@@ -214,9 +194,7 @@ impl<'a> Doc<'a> {
     /// The error to return for a value that a driver can't do without.
     pub fn missing(self, path: &str) -> PickError {
         let mut here = self.value;
-        let steps = Path::parse(path)
-            .map(|p| p.steps().to_vec())
-            .unwrap_or_default();
+        let steps = Path::parse(path).map(|p| p.steps().to_vec()).unwrap_or_default();
         for step in &steps {
             match child(here, step) {
                 Some(next) => here = next,
@@ -228,10 +206,7 @@ impl<'a> Doc<'a> {
             Value::Null => "there is null".into(),
             other => describe(other),
         };
-        PickError::Missing {
-            path: path.to_owned(),
-            found,
-        }
+        PickError::Missing { path: path.to_owned(), found }
     }
 
     fn sum(
@@ -252,13 +227,11 @@ impl<'a> Doc<'a> {
             total = Some(total.unwrap_or(0.0) + number);
         }
         match total {
-            Some(number) => check(number)
-                .map(Some)
-                .map_err(|fault| PickError::BadNumber {
-                    path: path.to_owned(),
-                    found: format!("the sum is {number}"),
-                    fault,
-                }),
+            Some(number) => check(number).map(Some).map_err(|fault| PickError::BadNumber {
+                path: path.to_owned(),
+                found: format!("the sum is {number}"),
+                fault,
+            }),
             None => Ok(None),
         }
     }
@@ -276,8 +249,7 @@ impl<'a> Doc<'a> {
                 match (step, here) {
                     (Step::All, Value::Array(items)) => next.extend(items.iter().map(Some)),
                     (Step::All, Value::Object(map)) => next.extend(map.values().map(Some)),
-                    (Step::Key(_), Value::Object(_) | Value::Array(_))
-                    | (Step::Index(_), Value::Array(_)) => {
+                    (Step::Key(_), Value::Object(_) | Value::Array(_)) | (Step::Index(_), Value::Array(_)) => {
                         next.push(child(here, step));
                     }
                     (Step::Index(_), _) => return Err(wrong(&up_to(path, depth), "a list", here)),
@@ -286,10 +258,7 @@ impl<'a> Doc<'a> {
             }
             places = next;
         }
-        Ok(places
-            .into_iter()
-            .map(|place| place.filter(|value| !value.is_null()))
-            .collect())
+        Ok(places.into_iter().map(|place| place.filter(|value| !value.is_null())).collect())
     }
 }
 
@@ -300,10 +269,7 @@ impl<'a> From<&'a Value> for Doc<'a> {
 }
 
 fn parse(path: &str) -> Result<Path, PickError> {
-    Path::parse(path).map_err(|fault| PickError::BadPath {
-        path: path.to_owned(),
-        fault,
-    })
+    Path::parse(path).map_err(|fault| PickError::BadPath { path: path.to_owned(), fault })
 }
 
 fn child<'v>(value: &'v Value, step: &Step) -> Option<&'v Value> {
@@ -312,9 +278,7 @@ fn child<'v>(value: &'v Value, step: &Step) -> Option<&'v Value> {
         (Value::Array(items), Step::Key(key)) => items.get(key.parse::<usize>().ok()?),
         (Value::Array(items), Step::Index(index)) => {
             let index = if *index < 0 {
-                items
-                    .len()
-                    .checked_sub(usize::try_from(index.unsigned_abs()).ok()?)?
+                items.len().checked_sub(usize::try_from(index.unsigned_abs()).ok()?)?
             } else {
                 usize::try_from(*index).ok()?
             };
@@ -325,16 +289,11 @@ fn child<'v>(value: &'v Value, step: &Step) -> Option<&'v Value> {
 }
 
 fn measure(path: &str, value: &Value) -> Result<Option<Measure>, PickError> {
-    let bad = |fault| PickError::BadNumber {
-        path: path.to_owned(),
-        found: describe(value),
-        fault,
-    };
+    let bad = |fault| PickError::BadNumber { path: path.to_owned(), found: describe(value), fault };
     match value {
         Value::Null => Ok(None),
         Value::Number(n) => {
-            let value =
-                check(n.as_f64().ok_or_else(|| bad(NumberFault::TooLarge))?).map_err(bad)?;
+            let value = check(n.as_f64().ok_or_else(|| bad(NumberFault::TooLarge))?).map_err(bad)?;
             Ok(Some(Measure { value, unit: None }))
         }
         Value::String(s) => parse_number(s).map_err(bad),
@@ -346,19 +305,11 @@ fn measure(path: &str, value: &Value) -> Result<Option<Measure>, PickError> {
 fn whole(number: f64) -> Option<i64> {
     const EXACT: f64 = 9_007_199_254_740_992.0;
     // Within 2^53 every whole f64 is an i64, so the text form is exact and free of a narrowing cast.
-    if number.fract() == 0.0 && number.abs() <= EXACT {
-        format!("{number:.0}").parse().ok()
-    } else {
-        None
-    }
+    if number.fract() == 0.0 && number.abs() <= EXACT { format!("{number:.0}").parse().ok() } else { None }
 }
 
 fn wrong(path: &str, expected: &'static str, found: &Value) -> PickError {
-    PickError::WrongType {
-        path: path.to_owned(),
-        expected,
-        found: describe(found),
-    }
+    PickError::WrongType { path: path.to_owned(), expected, found: describe(found) }
 }
 
 fn wildcard(path: &str) -> PickError {
@@ -370,11 +321,7 @@ fn wildcard(path: &str) -> PickError {
 }
 
 fn unit(path: &str, measure: Measure, expected: &'static str) -> PickError {
-    PickError::Unit {
-        path: path.to_owned(),
-        unit: measure.unit.unwrap_or_default(),
-        expected,
-    }
+    PickError::Unit { path: path.to_owned(), unit: measure.unit.unwrap_or_default(), expected }
 }
 
 /// The first `depth` steps of a path, for a message.
@@ -392,11 +339,7 @@ fn up_to(path: &Path, depth: usize) -> String {
             Step::All => out.push_str("[*]"),
         }
     }
-    if out.is_empty() {
-        "(the whole reply)".into()
-    } else {
-        out
-    }
+    if out.is_empty() { "(the whole reply)".into() } else { out }
 }
 
 #[cfg(test)]
@@ -421,13 +364,7 @@ mod tests {
     fn false_is_not_zero() {
         let value = json!([false, [1], {"x": 1}]);
         for path in ["[0]", "[1]", "[2]"] {
-            assert!(
-                matches!(
-                    Doc::new(&value).number(path),
-                    Err(PickError::WrongType { .. })
-                ),
-                "{path}"
-            );
+            assert!(matches!(Doc::new(&value).number(path), Err(PickError::WrongType { .. })), "{path}");
         }
     }
 
@@ -459,19 +396,10 @@ mod tests {
         let value = json!({"result": "rate limit", "Body": {"Data": {"Site": {"P_Load": "x"}}}});
         let doc = Doc::new(&value);
         let error = doc.number("result.watts").unwrap_err().to_string();
-        assert_eq!(
-            error,
-            "`result` should be an object, but it is the text \"rate limit\""
-        );
+        assert_eq!(error, "`result` should be an object, but it is the text \"rate limit\"");
         let error = doc.number("Body.Data.Site.P_Load").unwrap_err().to_string();
-        assert!(
-            error.contains("`Body.Data.Site.P_Load`") && error.contains("\"x\""),
-            "{error}"
-        );
-        let error = doc
-            .require_number("Body.Data.Site.P_PV")
-            .unwrap_err()
-            .to_string();
+        assert!(error.contains("`Body.Data.Site.P_Load`") && error.contains("\"x\""), "{error}");
+        let error = doc.require_number("Body.Data.Site.P_PV").unwrap_err().to_string();
         assert!(error.contains("the keys `P_Load`"), "{error}");
         assert!(matches!(doc.number("a..b"), Err(PickError::BadPath { .. })));
     }
@@ -488,13 +416,7 @@ mod tests {
         assert_eq!(doc.list("list").unwrap().unwrap().len(), 2);
         assert!(doc.list("absent").unwrap().is_none());
         assert!(doc.list("o").is_err());
-        let keys: Vec<&str> = doc
-            .entries("o")
-            .unwrap()
-            .unwrap()
-            .into_iter()
-            .map(|(key, _)| key)
-            .collect();
+        let keys: Vec<&str> = doc.entries("o").unwrap().unwrap().into_iter().map(|(key, _)| key).collect();
         assert_eq!(keys, ["a", "b"]);
         assert_eq!(doc.integer("n"), Ok(Some(17)));
         assert_eq!(doc.integer("f"), Ok(Some(3)));

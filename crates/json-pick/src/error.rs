@@ -15,9 +15,7 @@ const LISTED: usize = 12;
 #[non_exhaustive]
 pub enum PickError {
     /// The path itself can't be read.
-    #[error(
-        "the path `{path}` can't be read: {fault}; write it like `Body.Data.Site.P_PV` or `inverters[0].p`"
-    )]
+    #[error("the path `{path}` can't be read: {fault}; write it like `Body.Data.Site.P_PV` or `inverters[0].p`")]
     BadPath {
         /// The path as written.
         path: String,
@@ -97,21 +95,13 @@ pub(crate) fn keys(value: &Value) -> String {
     if map.is_empty() {
         return "no keys".into();
     }
-    let shown: Vec<String> = map
-        .keys()
-        .take(LISTED)
-        .map(|k| format!("`{}`", quote(k)))
-        .collect();
+    let shown: Vec<String> = map.keys().take(LISTED).map(|k| format!("`{}`", quote(k))).collect();
     let more = if map.len() > LISTED { " and more" } else { "" };
     format!("the keys {}{more}", shown.join(", "))
 }
 
 fn quote(text: &str) -> String {
-    let mut out: String = text
-        .chars()
-        .take(QUOTED)
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
+    let mut out: String = text.chars().take(QUOTED).map(|c| if c.is_control() { ' ' } else { c }).collect();
     if text.chars().nth(QUOTED).is_some() {
         out.push('…');
     }

@@ -5,6 +5,7 @@
 //! | [`Doc`] | a place in a document; every question to it takes a path from there |
 //! | [`Path`] | a path that a user wrote in the configuration, checked once at start |
 //! | [`Measure`], [`parse_number`], [`watts_factor`] | numbers that devices send as text, with and without a unit |
+//! | [`number_in`] | the number that is all of a body, or at a path in it |
 //! | [`PickError`] | names the path and what was found there |
 //!
 //! Three outcomes are kept apart everywhere, because a missing value taken for zero makes a car charge from the grid all
@@ -38,11 +39,13 @@
 //!
 //! For parsers of replies; code that owns both ends of a format uses serde structs instead.
 
+mod body;
 mod doc;
 mod error;
 mod number;
 mod path;
 
+pub use body::number_in;
 pub use doc::Doc;
 pub use error::PickError;
 pub use number::{LARGEST, Measure, NumberFault, parse_number, watts_factor};

@@ -7,25 +7,12 @@ pub const LARGEST: f64 = 1e9;
 const LONGEST_UNIT: usize = 12;
 
 /// What systems write for "no value now": openHAB, Home Assistant, ESPHome, Efergy, Python and friends.
-const NONE_WORDS: [&str; 12] = [
-    "",
-    "-",
-    "--",
-    "null",
-    "undef",
-    "unknown",
-    "unavailable",
-    "na",
-    "n/a",
-    "none",
-    "nan",
-    "-nan",
-];
+const NONE_WORDS: [&str; 12] =
+    ["", "-", "--", "null", "undef", "unknown", "unavailable", "na", "n/a", "none", "nan", "-nan"];
 
 /// Units whose number can be used as it stands. Anything with a prefix or another meaning needs [`Measure`].
-const BASE_UNITS: [&str; 16] = [
-    "W", "V", "A", "VA", "var", "VAr", "Hz", "%", "°C", "°", "C", "K", "Wh", "s", "V AC", "A AC",
-];
+const BASE_UNITS: [&str; 16] =
+    ["W", "V", "A", "VA", "var", "VAr", "Hz", "%", "°C", "°", "C", "K", "Wh", "s", "V AC", "A AC"];
 
 /// A number and the unit that stood behind it.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,9 +26,7 @@ pub struct Measure {
 impl Measure {
     /// Whether the number can be used without conversion: no unit, or one without a prefix.
     pub fn is_in_base_unit(&self) -> bool {
-        self.unit
-            .as_deref()
-            .is_none_or(|unit| BASE_UNITS.contains(&unit))
+        self.unit.as_deref().is_none_or(|unit| BASE_UNITS.contains(&unit))
     }
 
     /// The number in watts: as it stands without a unit, converted with one. `None` if the unit is not one of power.
@@ -95,17 +80,11 @@ pub enum NumberFault {
 /// ```
 pub fn parse_number(text: &str) -> Result<Option<Measure>, NumberFault> {
     let text = text.trim_matches(|c: char| c.is_whitespace() || c == '\0' || c == '\u{feff}');
-    if NONE_WORDS
-        .iter()
-        .any(|word| text.eq_ignore_ascii_case(word))
-    {
+    if NONE_WORDS.iter().any(|word| text.eq_ignore_ascii_case(word)) {
         return Ok(None);
     }
     let unsigned = text.strip_prefix(['-', '+', '\u{2212}']).unwrap_or(text);
-    if ["inf", "infinity"]
-        .iter()
-        .any(|word| unsigned.eq_ignore_ascii_case(word))
-    {
+    if ["inf", "infinity"].iter().any(|word| unsigned.eq_ignore_ascii_case(word)) {
         return Err(NumberFault::TooLarge);
     }
     let length = numeric_length(unsigned);
@@ -123,31 +102,18 @@ pub fn parse_number(text: &str) -> Result<Option<Measure>, NumberFault> {
     if !is_unit(unit) {
         return Err(NumberFault::NotANumber);
     }
-    Ok(Some(Measure {
-        value,
-        unit: Some(unit.to_owned()),
-    }))
+    Ok(Some(Measure { value, unit: Some(unit.to_owned()) }))
 }
 
 /// Passes on a number that can be a measurement.
 pub(crate) fn check(value: f64) -> Result<f64, NumberFault> {
-    if value.is_finite() && value.abs() <= LARGEST {
-        Ok(value)
-    } else {
-        Err(NumberFault::TooLarge)
-    }
+    if value.is_finite() && value.abs() <= LARGEST { Ok(value) } else { Err(NumberFault::TooLarge) }
 }
 
 /// Length in bytes of `digits[.digits][e[sign]digits]` at the start.
 fn numeric_length(text: &str) -> usize {
     let bytes = text.as_bytes();
-    let digits = |from: usize| {
-        bytes
-            .iter()
-            .skip(from)
-            .take_while(|b| b.is_ascii_digit())
-            .count()
-    };
+    let digits = |from: usize| bytes.iter().skip(from).take_while(|b| b.is_ascii_digit()).count();
     let mut end = digits(0);
     if bytes.get(end) == Some(&b'.') {
         end += 1 + digits(end + 1);
@@ -195,29 +161,13 @@ mod tests {
             ("3 m³", 3.0, Some("m³")),
         ] {
             let measure = parse_number(text).unwrap().unwrap();
-            assert_eq!(
-                (measure.value, measure.unit.as_deref()),
-                (expected, unit),
-                "{text}"
-            );
+            assert_eq!((measure.value, measure.unit.as_deref()), (expected, unit), "{text}");
         }
     }
 
     #[test]
     fn words_for_no_value_are_none() {
-        for text in [
-            "",
-            "  ",
-            "NULL",
-            "UNDEF",
-            "unknown",
-            "unavailable",
-            "NA",
-            "undef",
-            "NaN",
-            "None",
-            "-",
-        ] {
+        for text in ["", "  ", "NULL", "UNDEF", "unknown", "unavailable", "NA", "undef", "NaN", "None", "-"] {
             assert_eq!(value(text), Ok(None), "{text:?}");
         }
     }

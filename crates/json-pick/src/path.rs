@@ -52,10 +52,7 @@ impl Path {
             Some(pointer) => pointer_steps(pointer),
             None => dotted_steps(text)?,
         };
-        Ok(Self {
-            text: text.to_owned(),
-            steps,
-        })
+        Ok(Self { text: text.to_owned(), steps })
     }
 
     /// The path as written.
@@ -88,10 +85,7 @@ impl std::str::FromStr for Path {
 }
 
 fn pointer_steps(pointer: &str) -> Vec<Step> {
-    pointer
-        .split('/')
-        .map(|part| Step::Key(part.replace("~1", "/").replace("~0", "~")))
-        .collect()
+    pointer.split('/').map(|part| Step::Key(part.replace("~1", "/").replace("~0", "~"))).collect()
 }
 
 fn dotted_steps(text: &str) -> Result<Vec<Step>, PathFault> {
@@ -112,11 +106,7 @@ fn dotted_steps(text: &str) -> Result<Vec<Step>, PathFault> {
             if name.is_empty() {
                 return Err(PathFault::EmptyName);
             }
-            steps.push(if name == "*" {
-                Step::All
-            } else {
-                Step::Key(name.to_owned())
-            });
+            steps.push(if name == "*" { Step::All } else { Step::Key(name.to_owned()) });
             rest = after;
         }
         need_name = false;
@@ -163,10 +153,7 @@ mod tests {
             ("a[-1][2]", vec![key("a"), Step::Index(-1), Step::Index(2)]),
             ("[*].w", vec![Step::All, key("w")]),
             ("x.*.P", vec![key("x"), Step::All, key("P")]),
-            (
-                "a[\"devices:\"].b",
-                vec![key("a"), key("devices:"), key("b")],
-            ),
+            ("a[\"devices:\"].b", vec![key("a"), key("devices:"), key("b")]),
             ("['a.b']", vec![key("a.b")]),
             ("/a/b~1c/0", vec![key("a"), key("b/c"), key("0")]),
             (" em:0.a_current ", vec![key("em:0"), key("a_current")]),

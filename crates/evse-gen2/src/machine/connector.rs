@@ -216,10 +216,10 @@ impl Connector {
             Activity::Faulted
         } else if self.charging {
             Activity::Charging
-        } else if self.plug != Plug::PluggedIn {
-            Activity::Idle
         } else if self.declined_at.is_some() {
             Activity::Declined
+        } else if self.plug != Plug::PluggedIn {
+            Activity::Idle
         } else if offered > Amps::ZERO {
             Activity::WaitingForCar
         } else {
@@ -276,9 +276,10 @@ impl Connector {
             return;
         }
         turn.plugged_in = plug == Plug::PluggedIn;
-        turn.unplugged = plug == Plug::Unplugged && self.plug == Plug::PluggedIn;
+        turn.unplugged = self.plug == Plug::PluggedIn;
         self.plug = plug;
         if plug == Plug::PluggedIn {
+            self.forgive();
             self.queries.want_vin();
         } else {
             self.forget_car();
@@ -286,12 +287,15 @@ impl Connector {
     }
 
     /// State 00 is "no car", or a full car that was woken; FD B4 tells them apart where the firmware knows it.
+    /// Version 1 reports 00 too while a car waits for an offer (recorded), and cannot be asked.
     fn plug_in_state_zero(&self, drawn: Amps, now: Instant) -> Plug {
+        if self.version == ProtocolVersion::V1 {
+            return if drawn >= DRAWING { Plug::PluggedIn } else { Plug::Unknown };
+        }
         let fresh = self
             .plug_answer
             .filter(|(_, at)| Some(*at) >= self.state_zero_since && now.saturating_duration_since(*at) < PLUG_HOLDS);
-        let waiting = self.version == ProtocolVersion::V2
-            && self.plug == Plug::PluggedIn
+        let waiting = self.plug == Plug::PluggedIn
             && self.state_zero_since.is_some_and(|since| now.saturating_duration_since(since) < PLUG_PATIENCE);
         match fresh {
             Some((PlugState::Charging | PlugState::PluggedIn, _)) => Plug::PluggedIn,

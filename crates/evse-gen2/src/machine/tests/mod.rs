@@ -1,0 +1,6 @@
+//! The machine against scripts and against simulated connectors, in virtual time.
+
+mod field_problems;
+mod pair;
+mod random;
+mod script;
