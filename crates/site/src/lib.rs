@@ -1,13 +1,55 @@
 //! The brain: readings, charging points and commands in, targets and reasons out.
 //!
-//! A sans-IO state machine: it never asks for the time, opens nothing and starts no thread.
+//! A sans-IO state machine: it never asks for the time, opens nothing and starts no thread. All decisions about watts are
+//! made here, in one place, in this order:
+//!
+//! ```text
+//! readings --combine--> picture --surplus--> watts that cars could have ---\
+//!                          \----limits----> what grid and fuse leave        \
+//! settings, time, readings ----policy-----> the rule in force: surplus or amps --green--> allocator --> targets
+//! charging points --draw--> what the cars drew when a sample was taken     /
+//! ```
+//!
+//! | file | what |
+//! |---|---|
+//! | `site` | the state and its methods; open it first |
+//! | `decide` | one decision, top to bottom |
+//! | `combine`, `draw`, `surplus`, `limits` | pure arithmetic: several meters, slow meters, surplus, grid limit and fuse |
+//! | `green` | delays and least times when charging follows the surplus |
+//! | `point`, `session` | one charging point: its lease, start and stop; its sessions |
+//! | `words` | every sentence that people read |
+//! | `view`, `notes`, `alerts` | the snapshot; what somebody should know |
+//! | `obey`, `prefs` | commands; what people set for a charging point |
+//!
+//! # What holds at every decision
+//! * Nothing is shared out beyond the wiring, the grid limit and the main fuse, in any policy; a breach lowers the offers in
+//!   the same call, without averaging or delay.
+//! * A value that is not known, or older than `staleAfter`, makes no surplus; where a limit needs it, each car gets at most
+//!   `failSafeAmps`, and that is said.
+//! * A target is a lease of a minute, renewed every twenty seconds.
 
+mod alerts;
+mod combine;
 mod command;
+mod decide;
+mod draw;
+mod facts;
+mod green;
+mod limits;
+mod notes;
+mod obey;
 mod output;
+mod point;
 mod port;
+mod prefs;
+mod session;
 mod setup;
 mod site;
 mod snapshot;
+mod sources;
+mod surplus;
+mod view;
+mod words;
 
 pub use command::{Command, Refusal, RefusalKind};
 pub use output::{Event, FlowEvent, Output, SessionEvent, Webhook, WebhookMethod};

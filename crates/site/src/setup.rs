@@ -58,6 +58,8 @@ pub struct SiteSetup {
     pub is_demo: bool,
     /// Names of the energy sources in the order of the configuration.
     pub sources: Vec<String>,
+    /// Those of them that are configured to tell a consumption, so that its absence is a gap and not a missing channel.
+    pub consumption_sources: Vec<String>,
     /// The whole section `config`, for policies that compare with `config.X`.
     pub config: Map<String, Value>,
     /// The section `policy`, when there is one.
@@ -72,6 +74,23 @@ pub enum SurplusFrom {
     Auto,
     /// Generation and consumption, also where there is a grid meter.
     Consumption,
+}
+
+impl SiteSetup {
+    /// Takes `surplusFrom`, `batteryBeforeCars` and `batteryFeedsCars` from the section `config`, where they are given.
+    pub(crate) fn with_own_keys(mut self) -> Self {
+        let flag = |key: &str| self.config.get(key).map(|value| policy::is_truthy(Some(value)));
+        let (before, feeds) = (flag("batteryBeforeCars"), flag("batteryFeedsCars"));
+        if let Some(Value::String(word)) = self.config.get("surplusFrom") {
+            self.surplus_from = match word.to_ascii_lowercase().as_str() {
+                "consumption" => SurplusFrom::Consumption,
+                _ => SurplusFrom::Auto,
+            };
+        }
+        self.battery_before_cars = before.unwrap_or(self.battery_before_cars);
+        self.battery_feeds_cars = feeds.unwrap_or(self.battery_feeds_cars);
+        self
+    }
 }
 
 impl Default for SiteSetup {
@@ -102,6 +121,7 @@ impl Default for SiteSetup {
             check_interval: Duration::from_secs(30),
             is_demo: false,
             sources: Vec::new(),
+            consumption_sources: Vec::new(),
             config: Map::new(),
             policy: None,
         }

@@ -1,24 +1,105 @@
 //! The state machine: what goes in, what comes out, and in which order.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use allocator::{CircuitKey, Circuits, Rotation};
+use config::Settings;
 use ems::{EmsError, EmsReading};
 use evse::{ControllerEvent, EvseId, EvseStatus};
-use policy::Now;
+use jiff::civil::Date;
+use policy::{Engine, Judgement, Now, PolicyList};
 use serde_json::{Map, Value};
+use units::{Amps, PerPhase, Percent};
 
-use crate::{Command, Output, Refusal, RefusalKind, SessionEvent, SiteSetup, Snapshot};
+use crate::alerts::{Alerts, Condition};
+use crate::combine::Combined;
+use crate::draw::{Draw, History};
+use crate::green::Damper;
+use crate::point::Point;
+use crate::session::{self, Session, Turn};
+use crate::sources::Sources;
+use crate::surplus::{Meters, NoSurplus};
+use crate::{Event, FlowEvent, Output, SessionEvent, SiteSetup, Webhook, prefs};
+
+/// So long the cars' draw is remembered: longer than any sample that is still used is old.
+const HISTORY: Duration = Duration::from_secs(300);
 
 /// The site.
+///
+/// | family | methods |
+/// |---|---|
+/// | feed | the `handle_…` methods, in the order in which things happened |
+/// | time | [`Site::next_timeout`], [`Site::handle_timeout`] |
+/// | drain | [`Site::poll_output`] until `None`, after every feed |
+/// | look | [`Site::snapshot`], [`Site::settings`], [`Site::policies`], [`Site::explain_policies`] |
+///
+/// Feeding only notes what happened; the decision is made when the outputs are drained, with the time of the last feed. So
+/// a burst of news costs one decision, and everything that follows from a command comes out of the drain after it.
 #[derive(Debug)]
 pub struct Site {
-    setup: SiteSetup,
-    settings: Map<String, Value>,
-    outputs: VecDeque<Output>,
-    started: Now,
-    sequence: u64,
+    pub(crate) setup: SiteSetup,
+    pub(crate) settings: Settings,
+    pub(crate) outputs: VecDeque<Output>,
+    pub(crate) started: Now,
+    pub(crate) sequence: u64,
+    /// Something happened at this time that no decision has seen yet.
+    pub(crate) news: Option<Now>,
+
+    pub(crate) sources: Sources,
+    pub(crate) points: BTreeMap<EvseId, Point>,
+    pub(crate) resumed: BTreeMap<EvseId, Session>,
+    pub(crate) history: History,
+    pub(crate) meters: Meters,
+    pub(crate) picture: Combined,
+
+    pub(crate) engine: Engine,
+    /// Policies are judged at the next decision, whatever the time.
+    pub(crate) judge_now: bool,
+    pub(crate) judge_at: Option<Instant>,
+    pub(crate) judged: Option<Judgement>,
+    pub(crate) judged_since: Option<f64>,
+    pub(crate) vehicle_limit: Option<Percent>,
+    pub(crate) sun_of: Option<(Date, Option<(f64, f64)>)>,
+
+    pub(crate) damper: Damper,
+    pub(crate) rotation: Rotation,
+    pub(crate) circuits: Circuits,
+    pub(crate) keys: Option<CircuitChain>,
+    pub(crate) circuit_limit: Option<PerPhase<Amps>>,
+    pub(crate) wake: Option<Instant>,
+    /// The next moment at which time alone changes what the surplus allows.
+    pub(crate) green_wake: Option<Instant>,
+
+    pub(crate) alerts: Alerts,
+    pub(crate) remarks: Vec<Condition>,
+    pub(crate) save_error: Option<String>,
+    pub(crate) state: State,
+}
+
+/// The circuits by which the site bounds its charging points, from the outermost in.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CircuitChain {
+    pub(crate) wiring: CircuitKey,
+    pub(crate) grid: CircuitKey,
+    pub(crate) fuse: CircuitKey,
+    pub(crate) rule: CircuitKey,
+}
+
+/// What the last decision found; front ends are shown it.
+#[derive(Debug, Clone)]
+pub(crate) struct State {
+    /// Real watts.
+    pub(crate) surplus: Option<f64>,
+    /// Apparent watts that were acted on, or why there are none.
+    pub(crate) grantable: Result<f64, NoSurplus>,
+    pub(crate) granted_w: f64,
+    pub(crate) granted_amps: f64,
+    pub(crate) limit: Amps,
+    pub(crate) held_until: Option<Instant>,
+    pub(crate) has_fail_safe: bool,
+    pub(crate) headroom: Option<Amps>,
 }
 
 /// Why the site cannot start: the configuration says something that cannot be.
@@ -37,108 +118,242 @@ impl Site {
     /// # Errors
     /// One for each policy that cannot be understood.
     pub fn new(setup: SiteSetup, settings: Map<String, Value>, now: &Now) -> Result<Self, Vec<SetupError>> {
-        Ok(Site { setup, settings, outputs: VecDeque::new(), started: now.clone(), sequence: 0 })
+        let setup = setup.with_own_keys();
+        let list = PolicyList::new(setup.policy.as_ref(), setup.config.get("greenEnergyLatch")).map_err(|errors| {
+            let refuse = |error: policy::PolicyError| {
+                let name =
+                    if error.policy.is_empty() { String::new() } else { format!("policy \"{}\": ", error.policy) };
+                SetupError { key: error.key, text: format!("{name}{}", error.text) }
+            };
+            errors.into_iter().map(refuse).collect::<Vec<_>>()
+        })?;
+        let sources = Sources::new(&setup.sources, &setup.consumption_sources, setup.stale_after);
+        let (circuits, keys) = crate::decide::circuits();
+        let remarks = crate::notes::remarks(&setup, &list, &sources);
+        Ok(Site {
+            settings: Settings::from_map(settings),
+            outputs: VecDeque::new(),
+            started: now.clone(),
+            sequence: 0,
+            news: Some(now.clone()),
+            sources,
+            points: BTreeMap::new(),
+            resumed: BTreeMap::new(),
+            history: History::default(),
+            meters: Meters::default(),
+            picture: Combined::default(),
+            engine: Engine::new(list),
+            judge_now: true,
+            judge_at: None,
+            judged: None,
+            judged_since: None,
+            vehicle_limit: None,
+            sun_of: None,
+            damper: Damper::default(),
+            rotation: Rotation::default(),
+            circuits,
+            keys,
+            circuit_limit: None,
+            wake: None,
+            green_wake: None,
+            alerts: Alerts::default(),
+            remarks,
+            save_error: None,
+            state: State {
+                surplus: None,
+                grantable: Err(NoSurplus::Awaiting("generation")),
+                granted_w: 0.0,
+                granted_amps: 0.0,
+                limit: setup.max_amps_all,
+                held_until: None,
+                has_fail_safe: false,
+                headroom: None,
+            },
+            setup,
+        })
     }
 
     /// Takes up a session that was open when the program last ended; call before the first status.
     pub fn resume_session(&mut self, session: SessionEvent) {
-        let _ = session;
+        if session.ended_at.is_none() {
+            let resumed = Session::resume(&session, self.started.mono);
+            self.resumed.insert(session.evse, resumed);
+        }
     }
 
     /// A source gave a reading.
     pub fn handle_reading(&mut self, now: &Now, source: &str, reading: Arc<EmsReading>) {
-        let _ = (now, source, reading);
+        if self.sources.take(source, Arc::clone(&reading)) {
+            self.picture = crate::combine::combine(&self.sources, now.mono, self.setup.default_volts);
+            self.judge_now |= self.setup.policy.is_some();
+            let shown = |channel: crate::combine::Channel| channel.known().map(|flow| flow.power);
+            self.outputs.push_back(Output::Event(Event::Reading(FlowEvent {
+                source: source.to_owned(),
+                generation: reading.generation,
+                consumption: reading.consumption.or_else(|| shown(self.picture.consumption)),
+                grid: reading.grid,
+                battery: reading.battery,
+                battery_soc: reading.battery_soc,
+                cars: units::Watts::saturating(self.history.now().watts),
+            })));
+        }
+        self.note(now);
     }
 
-    /// A source failed to give one.
+    /// A source failed to give one. What it last told counts until it is too old.
     pub fn handle_source_error(&mut self, now: &Now, source: &str, error: &EmsError) {
-        let _ = (now, source, error);
+        self.sources.fail(source, error.to_string());
+        self.note(now);
     }
 
     /// A charging point appeared or changed.
     pub fn handle_evse(&mut self, now: &Now, status: Arc<EvseStatus>) {
-        let _ = (now, status);
+        let id = status.id.clone();
+        let point = self.points.entry(id.clone()).or_insert_with(|| {
+            let mut point = Point::new(Arc::clone(&status), now.mono);
+            (point.is_enabled, point.priority) = prefs::of(&self.settings, &id);
+            point.session = self.resumed.remove(&id);
+            point
+        });
+        let elapsed = now.mono.saturating_duration_since(point.seen).as_secs_f64();
+        let before = std::mem::replace(&mut point.status, Arc::clone(&status));
+        point.seen = now.mono;
+        if let Some(old) = &before.vin
+            && status.vin.as_ref() != Some(old)
+        {
+            point.last_vin = Some(old.to_string());
+        }
+        let turn = session::step(&mut point.session, now, Some((&before, elapsed)), &status);
+        if matches!(&turn, Turn::Tell(event) if event.ended_at.is_some()) || matches!(turn, Turn::Change(..)) {
+            // Another car starts with a clean sheet.
+            point.gate = crate::green::Gate::default();
+            point.is_stopped_by_us = false;
+        }
+        let hook = significant_change(point);
+        match turn {
+            Turn::Quiet => {}
+            Turn::Tell(event) => self.tell_session(event),
+            Turn::Change(ended, began) => {
+                self.tell_session(ended);
+                self.tell_session(began);
+            }
+        }
+        if let (Some(event), Some(judged)) = (hook, &self.judged) {
+            let url = if event == "start" { judged.webhooks.start.clone() } else { judged.webhooks.stop.clone() };
+            let policy = judged.name.clone();
+            self.call(url, &policy, event);
+        }
+        self.note_draw(now);
+        self.note(now);
     }
 
     /// A charging point was forgotten by its controller.
     pub fn handle_evse_gone(&mut self, now: &Now, id: &EvseId) {
-        let _ = (now, id);
+        if let Some(mut point) = self.points.remove(id)
+            && let Some(event) = session::end(&mut point.session, now, id)
+        {
+            self.tell_session(event);
+        }
+        self.alerts.forget(id.as_str());
+        self.note_draw(now);
+        self.note(now);
     }
 
     /// A controller tells something that people should hear of.
     pub fn handle_event(&mut self, now: &Now, event: ControllerEvent) {
-        let _ = (now, event);
-    }
-
-    /// A person or program wants something.
-    ///
-    /// # Errors
-    /// `Invalid`, `NotFound` or `Unsupported`, with a sentence.
-    pub fn handle_command(&mut self, now: &Now, command: Command) -> Result<(), Refusal> {
-        let _ = (now, command);
-        Err(Refusal { kind: RefusalKind::Busy, text: "the site is being built".to_owned() })
+        let told = self.alerts.tell(now, &event);
+        self.outputs.push_back(Output::Event(told));
+        self.note(now);
     }
 
     /// Writing `settings.json` failed, or works again: shown to people.
     pub fn handle_settings_saved(&mut self, now: &Now, result: Result<(), String>) {
-        let _ = (now, result);
+        self.save_error = result.err();
+        self.note(now);
     }
 
     /// Time passed; call when [`Site::next_timeout`] says so. Calling early or late does no harm.
     pub fn handle_timeout(&mut self, now: &Now) {
-        let _ = now;
+        self.note(now);
     }
 
     /// When [`Site::handle_timeout`] wants to be called.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Instant> {
-        Some(self.started.mono)
+        match &self.news {
+            Some(now) => Some(now.mono),
+            None => self.wake,
+        }
     }
 
     /// The next thing to do.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
-    }
-
-    /// The state for front ends.
-    #[must_use]
-    pub fn snapshot(&self, now: &Now) -> Snapshot {
-        Snapshot {
-            sequence: self.sequence,
-            at: now.epoch(),
-            started_at: self.started.epoch(),
-            site: crate::SiteView { phases: self.setup.phases.count(), ..crate::SiteView::default() },
-            power: crate::PowerView::default(),
-            policy: crate::PolicyView {
-                name: "None".to_owned(),
-                kind: "none",
-                is_green: false,
-                reason: String::new(),
-                since: self.started.epoch(),
-            },
-            charge_now: None,
-            evses: Vec::new(),
-            sources: Vec::new(),
-            alerts: Vec::new(),
+        if let Some(now) = self.news.take() {
+            self.decide(&now);
         }
+        self.outputs.pop_front()
     }
 
     /// `settings.json` as it should be on disk.
     #[must_use]
     pub fn settings(&self) -> &Map<String, Value> {
-        &self.settings
+        self.settings.as_map()
     }
 
     /// The policy list in the shape of TWCManager's `/api/getPolicy`.
     #[must_use]
     pub fn policies(&self) -> Value {
-        Value::Array(Vec::new())
+        self.engine.to_json()
     }
 
-    /// Which policy holds at a moment, why, and why the others do not: each term with its value.
+    /// Which policy holds at a moment, why, and why the others do not: each term with its value. At another moment than
+    /// now only the time is different; readings and settings are those of now.
     #[must_use]
     pub fn explain_policies(&self, at: &Now) -> Value {
-        let _ = at;
-        Value::Null
+        let explanation = self.engine.explain(at, &self.facts(at.mono));
+        serde_json::to_value(explanation).unwrap_or(Value::Null)
     }
+
+    pub(crate) fn note(&mut self, now: &Now) {
+        self.sequence += 1;
+        self.news = Some(now.clone());
+    }
+
+    pub(crate) fn save(&mut self) {
+        self.judge_now = true;
+        if self.outputs.back() != Some(&Output::SaveSettings) {
+            self.outputs.push_back(Output::SaveSettings);
+        }
+    }
+
+    pub(crate) fn call(&mut self, url: Option<String>, policy: &str, event: &'static str) {
+        if let Some(url) = url {
+            let method = self.setup.webhook_method;
+            self.outputs.push_back(Output::Webhook(Webhook { url, method, policy: policy.to_owned(), event }));
+        }
+    }
+
+    fn tell_session(&mut self, event: SessionEvent) {
+        self.outputs.push_back(Output::Event(Event::Session(event)));
+    }
+
+    fn note_draw(&mut self, now: &Now) {
+        let mut sum = Draw::default();
+        for point in self.points.values() {
+            let draw = point.draw(&self.setup);
+            sum.watts += draw.watts;
+            sum.amps_somewhere += draw.amps_somewhere;
+            sum.amps.iter_mut().zip(draw.amps).for_each(|(sum, amps)| *sum += amps);
+        }
+        self.history.note(now.mono, sum, HISTORY.max(self.setup.stale_after * 2));
+    }
+}
+
+/// `start` when the draw rises above 3 A, `stop` when it falls below 2 A.
+fn significant_change(point: &mut Point) -> Option<&'static str> {
+    let drawn = point.drawn_amps();
+    let is_significant = if point.is_significant { drawn >= 2.0 } else { drawn > 3.0 };
+    let changed = is_significant != point.is_significant;
+    point.is_significant = is_significant;
+    changed.then_some(if is_significant { "start" } else { "stop" })
 }

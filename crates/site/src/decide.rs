@@ -1,0 +1,475 @@
+//! One decision: from what is known to what each charging point is told.
+
+use std::time::{Duration, Instant};
+
+use allocator::{
+    Cap, Circuit, CircuitId, CircuitLimit, Circuits, Demand, EvseRequest, PhaseMap, PowerSource, Request, Timing,
+    Unserved,
+};
+use config::OffsetUnit;
+use evse::EvseLimits;
+use policy::{Ask, Now, sun_hours};
+use units::{Amps, PerPhase, Phases, Volts, Watts};
+
+use crate::combine::combine;
+use crate::facts::{Car, SiteFacts};
+use crate::green::Wait;
+use crate::limits::{Headroom, base_per_phase, headroom};
+use crate::site::CircuitChain;
+use crate::surplus::{Scale, base, grantable, power_factor, surplus};
+use crate::{Event, Output, Site, words};
+
+/// What a Gen 2 connector and most others are told is a whole number of amps.
+const STEP: Amps = Amps::from_whole(1);
+/// What was offered and drawn is written down this often while a car charges.
+const OFFER_EVERY: Duration = Duration::from_secs(60);
+/// A flexible start that has begun keeps so much in hand, so that it does not end when the battery gains a percent.
+const FLEX_IN_HAND: f64 = 1.0;
+
+/// The circuits by which the site bounds its charging points.
+pub(crate) fn circuits() -> (Circuits, Option<CircuitChain>) {
+    let chain = [
+        (words::WIRING, None),
+        (words::GRID, Some(words::WIRING)),
+        (words::FUSE, Some(words::GRID)),
+        (words::RULE, Some(words::FUSE)),
+    ];
+    let all = chain.map(|(name, parent)| Circuit {
+        id: CircuitId::new(name),
+        limit: CircuitLimit::default(),
+        parent: parent.map(CircuitId::new),
+    });
+    // Four different names, each fed by the one before: a tree.
+    let circuits = Circuits::new(all.to_vec()).unwrap_or_default();
+    let key = |name| circuits.key(&CircuitId::new(name));
+    let keys = (|| {
+        Some(CircuitChain {
+            wiring: key(words::WIRING)?,
+            grid: key(words::GRID)?,
+            fuse: key(words::FUSE)?,
+            rule: key(words::RULE)?,
+        })
+    })();
+    (circuits, keys)
+}
+
+/// What the grid connection leaves, and what follows.
+struct Bounds {
+    grid: Headroom,
+    fuse: Headroom,
+}
+
+/// How the surplus is shared out.
+struct Green {
+    budget: f64,
+    held_until: Option<Instant>,
+}
+
+impl Site {
+    /// Judges everything anew and tells what follows.
+    pub(crate) fn decide(&mut self, now: &Now) {
+        self.follow_the_sun(now);
+        self.picture = combine(&self.sources, now.mono, self.setup.default_volts);
+        let scale = self.scale();
+        let offset = self.offset_watts(scale);
+        let found = surplus(&self.setup, &self.picture, &self.sources, &mut self.meters, &self.history, offset);
+        self.state.surplus = found.as_ref().ok().map(|surplus| surplus.watts);
+        self.state.grantable = found.map(|surplus| match surplus.watts {
+            watts if watts > 0.0 => grantable(&self.setup, scale, watts).get(),
+            watts => watts,
+        });
+        self.judge(now);
+        let bounds = self.bounds(scale);
+        self.share(now, scale, &bounds);
+        self.settle_alerts(now, &bounds.grid, &bounds.fuse);
+        self.plan_wake(now);
+    }
+
+    /// Voltage and phases of the site: measured where the charging points agree, configured otherwise.
+    pub(crate) fn scale(&self) -> Scale {
+        let (mut sum, mut count) = (0.0, 0u32);
+        let mut phases: Option<u8> = None;
+        let mut agree = true;
+        for point in self.points.values() {
+            let known = point.status.volts.into_array();
+            let connected = known.iter().flatten().filter(|volts| volts.get() > 50.0);
+            let here = connected.fold(0u8, |here, volts| {
+                sum += volts.get();
+                count += 1;
+                here + 1
+            });
+            if here > 0 {
+                agree &= phases.is_none_or(|phases| phases == here);
+                phases = Some(here);
+            }
+        }
+        let measured = phases.filter(|_| agree).and_then(Phases::from_count);
+        match (measured, count) {
+            (Some(phases), 1..) => Scale { volts: Volts::saturating(sum / f64::from(count)), phases },
+            _ => Scale { volts: self.setup.default_volts, phases: self.setup.phases },
+        }
+    }
+
+    fn offset_watts(&self, scale: Scale) -> f64 {
+        let named: f64 = self
+            .settings
+            .consumption_offsets()
+            .iter()
+            .map(|offset| match offset.unit {
+                OffsetUnit::Watts => offset.value,
+                OffsetUnit::Amps => offset.value * scale.watts_per_amp(),
+            })
+            .sum();
+        let offset = named + self.setup.legacy_offset * scale.watts_per_amp();
+        if offset.is_finite() { offset } else { 0.0 }
+    }
+
+    fn follow_the_sun(&mut self, now: &Now) {
+        let position = self.setup.position.or_else(|| self.settings.home());
+        let key = (now.wall.date(), position);
+        if self.sun_of == Some(key) {
+            return;
+        }
+        self.sun_of = Some(key);
+        let (rise, set) = sun_hours(key.0, position, now.wall.time_zone());
+        let is_same = |name: &str, hour: u8| {
+            self.settings.value(name).and_then(serde_json::Value::as_u64) == Some(u64::from(hour))
+        };
+        if !(is_same("sunrise", rise) && is_same("sunset", set)) {
+            self.settings.set_sun(rise, set);
+            self.save();
+        }
+    }
+
+    /// What the policies may ask now.
+    pub(crate) fn facts(&self, now: Instant) -> SiteFacts<'_> {
+        let scale = self.scale();
+        SiteFacts {
+            now,
+            settings: &self.settings,
+            config: &self.setup.config,
+            sources: &self.sources,
+            green_amps: self.green_amps(scale),
+            car: self.only_car(scale),
+        }
+    }
+
+    fn green_amps(&self, scale: Scale) -> Option<f64> {
+        let watts = self.state.grantable.as_ref().ok()?;
+        Some((watts.max(0.0) / scale.watts_per_amp() * 100.0).round() / 100.0)
+    }
+
+    fn only_car(&self, scale: Scale) -> Option<Car> {
+        let mut points = self.points.values();
+        let (point, None) = (points.next()?, points.next()) else { return None };
+        let limit = self.setup.config.get("scheduledLimit").and_then(|value| policy::Fact::from_json(value).number());
+        let is_charging_by_it = self.judged.as_ref().is_some_and(|judged| judged.kind == "scheduled");
+        let schedule = self.settings.schedule();
+        Some(Car {
+            soc: point.status.soc?.get(),
+            // Without a limit of ours the car may want all: better to start early.
+            limit: limit.filter(|limit| (50.0..=100.0).contains(limit)).unwrap_or(100.0),
+            battery: schedule.battery_kwh,
+            watts_per_amp: scale.watts_per_amp() * power_factor(&self.setup, schedule.rate.get()),
+            in_hand: if is_charging_by_it { FLEX_IN_HAND } else { 0.0 },
+        })
+    }
+
+    /// Judges the policies when it is time, and tells what a change brings.
+    fn judge(&mut self, now: &Now) {
+        if !self.judge_now && self.judge_at.is_some_and(|at| at > now.mono) {
+            return;
+        }
+        self.judge_now = false;
+        let scale = self.scale();
+        let facts = SiteFacts {
+            now: now.mono,
+            settings: &self.settings,
+            config: &self.setup.config,
+            sources: &self.sources,
+            green_amps: self.green_amps(scale),
+            car: self.only_car(scale),
+        };
+        let judged = self.engine.judge(now, &facts);
+        self.judge_at = Some(self.next_judgement(now));
+        let was_green = self.judged.as_ref().is_some_and(|judged| judged.ask == Ask::Surplus);
+        let is_green = judged.as_ref().is_some_and(|judged| judged.ask == Ask::Surplus);
+        if was_green && !is_green {
+            // What the surplus asked to wait for does not bind another rule.
+            self.points.values_mut().for_each(|point| point.gate.pardon());
+            self.damper.forget();
+            self.rotation = allocator::Rotation::default();
+        }
+        let limit = judged.as_ref().and_then(|judged| judged.charge_limit);
+        let change =
+            judged.as_ref().and_then(|judged| judged.change.clone().map(|change| (judged.name.clone(), change)));
+        self.judged = judged;
+        if let Some((name, change)) = change {
+            self.judged_since = Some(now.epoch());
+            self.call(change.exit, change.from.as_deref().unwrap_or_default(), "exit");
+            self.call(change.enter, &name, "enter");
+            let reason = words::policy(&self.context(now));
+            self.outputs.push_back(Output::Event(Event::Policy { from: change.from, to: name, reason }));
+        }
+        if limit != self.vehicle_limit {
+            self.vehicle_limit = limit;
+            self.outputs.push_back(Output::VehicleLimit(limit));
+        }
+    }
+
+    /// At the latest after the check interval; before that when a minute begins, Charge Now ends or a hold ends.
+    fn next_judgement(&self, now: &Now) -> Instant {
+        let epoch = now.epoch();
+        let in_seconds = |seconds: f64| now.mono + Duration::from_secs_f64(seconds.clamp(0.001, 3600.0));
+        let minute = in_seconds(60.0 - epoch.rem_euclid(60.0) + 0.001);
+        let end = self.settings.charge_now_time_end();
+        let charge_now = (end > epoch).then(|| in_seconds(end - epoch + 0.001));
+        [Some(now.mono + self.setup.check_interval), Some(minute), charge_now, self.engine.held_until()]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(minute)
+    }
+
+    fn bounds(&mut self, scale: Scale) -> Bounds {
+        if self.setup.grid_limit.is_none() && self.setup.grid_fuse.is_none() {
+            return Bounds { grid: Headroom::Unlimited, fuse: Headroom::Unlimited };
+        }
+        let by_phase = base_per_phase(&self.picture, &mut self.meters, &self.history);
+        let total = base(&self.setup, &self.picture, &mut self.meters, &self.history);
+        Bounds {
+            grid: headroom(self.setup.grid_limit, by_phase, total, scale),
+            fuse: headroom(self.setup.grid_fuse, by_phase, total, scale),
+        }
+    }
+
+    /// What bounds one charging point, with what the configuration adds.
+    fn limits_of(&self, limits: &EvseLimits) -> EvseLimits {
+        let most = limits.max.min(self.setup.max_amps_each);
+        let most = if self.state.has_fail_safe { most.min(self.setup.fail_safe) } else { most };
+        EvseLimits { min: limits.min.max(self.setup.min_amps_each), max: most, ..*limits }
+    }
+
+    fn share(&mut self, now: &Now, scale: Scale, bounds: &Bounds) {
+        let wiring = self.setup.max_amps_all;
+        self.state.has_fail_safe = matches!(bounds.grid, Headroom::Unknown) || matches!(bounds.fuse, Headroom::Unknown);
+        self.state.headroom = [bounds.grid.least(), bounds.fuse.least()].into_iter().flatten().min();
+        self.tell_circuit_limit(wiring, bounds);
+
+        let ask = self.judged.as_ref().map_or(Ask::Unknown, |judged| judged.ask);
+        let flex = self.judged.as_ref().map_or(0.0, |judged| judged.flex);
+        let green = (ask == Ask::Surplus).then(|| self.green(now, flex * scale.watts_per_amp()));
+        self.state.held_until = green.as_ref().and_then(|green| green.held_until);
+        let fixed = match ask {
+            Ask::Surplus => None,
+            Ask::Unknown => Some(Amps::ZERO),
+            Ask::Amps(amps) => Some(self.fixed(amps, flex)),
+        };
+        let granted_w = green.as_ref().map_or(0.0, |green| green.budget.max(0.0));
+        let granted_amps = fixed.map_or(granted_w / scale.watts_per_amp(), |amps| amps.min(wiring).get());
+        self.state.granted_amps = granted_amps;
+        self.state.granted_w = granted_amps * scale.watts_per_amp();
+
+        if let Some(keys) = self.keys {
+            let amps = |headroom: Headroom| match headroom {
+                Headroom::Amps(amps) => CircuitLimit { amps, power: None },
+                _ => CircuitLimit::default(),
+            };
+            self.circuits.set_limit(keys.wiring, CircuitLimit::per_phase(wiring));
+            self.circuits.set_limit(keys.grid, amps(bounds.grid));
+            self.circuits.set_limit(keys.fuse, amps(bounds.fuse));
+            self.circuits.set_limit(keys.rule, fixed.map_or_else(CircuitLimit::default, CircuitLimit::per_phase));
+        }
+        let requests: Vec<EvseRequest> = self.points.values().map(|point| self.request(point)).collect();
+        let request = Request {
+            power: green.map(|green| Cap { amount: Watts::saturating(green.budget), source: PowerSource::Surplus }),
+            circuits: &self.circuits,
+            evses: &requests,
+            timing: Timing::default(),
+        };
+        let allocation = allocator::allocate(&request, &self.rotation, now.mono);
+        self.rotation = allocation.rotation;
+        self.wake = allocation.decide_again_at;
+        self.tell(now, &requests, allocation.shares);
+    }
+
+    fn request(&self, point: &crate::point::Point) -> EvseRequest {
+        let mut request = EvseRequest::from_status(&point.status);
+        request.limits = self.limits_of(&point.status.limits);
+        request.circuit = self.keys.map(|keys| keys.rule);
+        request.priority = point.priority;
+        request.target = point.target;
+        request.step = STEP;
+        request.demand = demand(point);
+        if point.wait.is_some() && !matches!(request.demand, Demand::None(_)) {
+            request.demand = Demand::None(Unserved::NotAllowed);
+        }
+        if point.status.limits.phases.count() < self.setup.phases.count() {
+            // Nobody knows on which phase it hangs, so it is counted on each.
+            request.phase_map = PhaseMap::UNKNOWN;
+        }
+        request
+    }
+
+    /// The amps of a fixed rule; with the flex when they fall short of the least that a car takes.
+    fn fixed(&mut self, amps: f64, flex: f64) -> Amps {
+        self.points.values_mut().for_each(|point| point.wait = None);
+        let amps = Amps::new(amps.min(10_000.0)).unwrap_or(Amps::ZERO);
+        let with_flex = amps + Amps::new(flex.min(10_000.0)).unwrap_or(Amps::ZERO);
+        let least = self.points.values().map(|point| self.limits_of(&point.status.limits).min).min();
+        match least {
+            Some(least) if amps > Amps::ZERO && amps < least && with_flex >= least => least,
+            _ => amps,
+        }
+    }
+
+    /// How much of the surplus is shared out, and which cars may not start yet.
+    fn green(&mut self, now: &Now, flex: f64) -> Green {
+        let delay = self.setup.start_stop_delay;
+        let limits: Vec<f64> =
+            self.points.values().map(|point| self.limits_of(&point.status.limits).min_power().get()).collect();
+        let Ok(found) = self.state.grantable.clone() else {
+            for point in self.points.values_mut() {
+                point.gate.forget();
+                point.wait = None;
+            }
+            self.damper.forget();
+            return Green { budget: 0.0, held_until: None };
+        };
+        let (surplus, rises_at) = self.damper.steady(now.mono, found);
+        self.wake_at(rises_at);
+        let is_running =
+            |point: &crate::point::Point| point.target > Watts::ZERO && !matches!(demand(point), Demand::None(_));
+        let running: f64 =
+            self.points.values().zip(&limits).filter(|(point, _)| is_running(point)).map(|(_, least)| least).sum();
+        let last_start =
+            self.points.values().filter(|point| is_running(point)).filter_map(|point| point.gate.started_at).max();
+        let is_short = running > 0.0 && surplus + flex < running;
+        let held_until = self.damper.hold(now.mono, is_short, delay, last_start);
+        let mut budget =
+            if held_until.is_some() { surplus.max(running) } else { surplus.max((surplus + flex).min(running)) };
+        let startable = if self.setup.flex_starts { surplus + flex } else { surplus };
+        for (point, least) in self.points.values_mut().zip(&limits) {
+            point.wait = None;
+            if is_running(point) || matches!(demand(point), Demand::None(_)) {
+                continue;
+            }
+            // Beside those that run; or in the place of one of them, when there is not enough for all.
+            let beside = running + least;
+            let needed = if startable >= beside || running == 0.0 { beside } else { *least };
+            point.wait = point.gate.judge(now.mono, startable, needed, delay);
+            if point.wait.is_none() && needed > budget {
+                budget = needed;
+            }
+        }
+        self.wake_at(held_until);
+        let waits: Vec<_> = self.points.values().filter_map(|point| point.wait.and_then(until)).collect();
+        waits.into_iter().for_each(|at| self.wake_at(Some(at)));
+        Green { budget, held_until }
+    }
+
+    fn wake_at(&mut self, at: Option<Instant>) {
+        self.green_wake = [self.green_wake, at].into_iter().flatten().min();
+    }
+
+    fn tell_circuit_limit(&mut self, wiring: Amps, bounds: &Bounds) {
+        let count = i32::try_from(self.points.len()).unwrap_or(i32::MAX).max(1);
+        let safe = Amps::from_centiamps(self.setup.fail_safe.centiamps().saturating_mul(count));
+        let of = |headroom: &Headroom, phase| match headroom {
+            Headroom::Unlimited => wiring,
+            Headroom::Unknown => safe.min(wiring),
+            Headroom::Amps(amps) => amps[phase].unwrap_or(wiring).min(wiring),
+        };
+        let limit = PerPhase::from_fn(|phase| of(&bounds.grid, phase).min(of(&bounds.fuse, phase)));
+        let [l1, l2, l3] = limit.into_array();
+        self.state.limit = l1.min(l2).min(l3);
+        if self.circuit_limit != Some(limit) {
+            self.circuit_limit = Some(limit);
+            self.outputs.push_back(Output::CircuitLimit(limit));
+        }
+    }
+
+    /// Hands out the shares.
+    fn tell(&mut self, now: &Now, requests: &[EvseRequest], shares: Vec<allocator::Share>) {
+        let may_stop = self.settings.charge_stop_mode() == config::ChargeStopMode::Connector;
+        let outputs = &mut self.outputs;
+        let mut out = |output| outputs.push_back(output);
+        // The points, the requests and the shares are in one order. Falls go out before rises.
+        let mut told: Vec<_> = self.points.values_mut().zip(requests).zip(shares).collect();
+        told.sort_by_key(|((point, _), share)| share.permitted > point.target);
+        for ((point, request), share) in told {
+            point.tell(now.mono, share.permitted, &request.limits, &mut out);
+            point.bound_by = share.bound_by;
+            point.command(now.mono, may_stop, &mut out);
+        }
+        self.note_offers(now);
+    }
+
+    fn note_offers(&mut self, now: &Now) {
+        let due = |point: &crate::point::Point| match point.offer_noted {
+            None => true,
+            Some((at, offered)) => {
+                offered != point.status.offered
+                    || (point.status.is_charging() && now.mono.saturating_duration_since(at) >= OFFER_EVERY)
+            }
+        };
+        let ids: Vec<_> = self.points.iter().filter(|(_, point)| due(point)).map(|(id, _)| id.clone()).collect();
+        for id in ids {
+            let Some(point) = self.points.get(&id) else { continue };
+            let reason = self.reason(now, point).code;
+            let (offered, drawn, power) = (point.status.offered, point.status.drawn, point.status.power);
+            if let Some(point) = self.points.get_mut(&id) {
+                point.offer_noted = Some((now.mono, offered));
+            }
+            self.outputs.push_back(Output::Event(Event::Offer { evse: id, offered, drawn, power, reason }));
+        }
+    }
+
+    fn plan_wake(&mut self, now: &Now) {
+        let points = self.points.values().flat_map(|point| [point.renewal(), point.next_command(now.mono)]);
+        let all =
+            points.chain([self.wake, self.green_wake.take(), self.judge_at, self.sources.next_staleness(now.mono)]);
+        // What lies in the past was dealt with just now.
+        let soonest = now.mono + Duration::from_millis(1);
+        self.wake = all.flatten().map(|at| at.max(soonest)).min();
+    }
+
+    pub(crate) fn reason(&self, now: &Now, point: &crate::point::Point) -> crate::ReasonView {
+        let limits = self.limits_of(&point.status.limits);
+        words::reason(&self.context(now), &limits, &point.bound_by, point.wait)
+    }
+
+    pub(crate) fn context<'a>(&'a self, now: &'a Now) -> words::Context<'a> {
+        let schedule = self.judged.as_ref().is_some_and(|judged| judged.kind == "scheduled").then(|| {
+            let facts = self.facts(now.mono);
+            policy::Schedule::from_facts(&facts).current(&now.wall, &facts)
+        });
+        words::Context {
+            now,
+            judged: self.judged.as_ref(),
+            surplus: &self.state.grantable,
+            charge_now_until: self.settings.charge_now_time_end(),
+            schedule_until: schedule.flatten().map(|occurrence| occurrence.end.as_duration().as_secs_f64()),
+            held_until: self.state.held_until,
+            has_fail_safe: self.state.has_fail_safe,
+            headroom: self.state.headroom,
+        }
+    }
+}
+
+/// Whether power offered to it would be used, and whether it takes part at all.
+pub(crate) fn demand(point: &crate::point::Point) -> Demand {
+    match Demand::of(&point.status) {
+        Demand::None(Unserved::Declined) if point.is_stopped_by_us && point.is_enabled => Demand::Wants,
+        other @ Demand::None(_) => other,
+        _ if !point.is_enabled => Demand::None(Unserved::NotAllowed),
+        other => other,
+    }
+}
+
+fn until(wait: Wait) -> Option<Instant> {
+    match wait {
+        Wait::Short { .. } => None,
+        Wait::Settling { until } | Wait::Resting { until } | Wait::TooOften { until } => Some(until),
+    }
+}

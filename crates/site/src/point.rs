@@ -1,0 +1,168 @@
+//! One charging point as the site knows it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use allocator::Binding;
+use evse::{EvseLimits, EvseStatus, Target};
+use units::{Amps, Watts};
+
+use crate::draw::Draw;
+use crate::green::{Gate, Wait};
+use crate::session::Session;
+use crate::surplus::power_factor;
+use crate::{Output, SiteSetup};
+
+/// A target ends so long after it was last told; the charging point then falls back to its safe value.
+const LEASE: Duration = Duration::from_secs(60);
+/// A target that stays is told again this long before its end at the latest.
+const RENEWAL: Duration = Duration::from_secs(40);
+/// A car that still draws more than this without being offered anything does not obey.
+const DISOBEYS: Amps = Amps::from_whole(4);
+/// It has this long to obey, and is told to stop or start no more often than this.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// A start is asked for so many times.
+const MOST_TRIES: u8 = 5;
+
+/// One charging point.
+#[derive(Debug, Clone)]
+pub(crate) struct Point {
+    pub(crate) status: Arc<EvseStatus>,
+    pub(crate) seen: Instant,
+    pub(crate) last_vin: Option<String>,
+    pub(crate) is_enabled: bool,
+    pub(crate) priority: i32,
+    /// What it may be told now, as the last decision had it.
+    pub(crate) target: Watts,
+    told: Option<(Target, Instant)>,
+    pub(crate) gate: Gate,
+    pub(crate) wait: Option<Wait>,
+    pub(crate) bound_by: Binding,
+    pub(crate) session: Option<Session>,
+    /// Since when it has been offered nothing.
+    idle_since: Option<Instant>,
+    stop_told: Option<Instant>,
+    start_told: Option<Instant>,
+    tries: u8,
+    /// We stopped its car, so its refusing power is our doing.
+    pub(crate) is_stopped_by_us: bool,
+    /// Draw of 3 A and more was seen, and none below 2 A since: what `start` and `stop` of webhooks go by.
+    pub(crate) is_significant: bool,
+    pub(crate) offer_noted: Option<(Instant, Option<Amps>)>,
+}
+
+impl Point {
+    pub(crate) fn new(status: Arc<EvseStatus>, now: Instant) -> Self {
+        Point {
+            status,
+            seen: now,
+            last_vin: None,
+            is_enabled: true,
+            priority: 0,
+            target: Watts::ZERO,
+            told: None,
+            gate: Gate::default(),
+            wait: None,
+            bound_by: Binding::LeastUntilDrawn,
+            session: None,
+            idle_since: None,
+            stop_told: None,
+            start_told: None,
+            tries: 0,
+            is_stopped_by_us: false,
+            is_significant: false,
+            offer_noted: None,
+        }
+    }
+
+    pub(crate) fn drawn_amps(&self) -> f64 {
+        self.status.drawn.map_or(0.0, Amps::get)
+    }
+
+    /// What it draws, in the shape that the meters' arithmetic needs.
+    pub(crate) fn draw(&self, setup: &SiteSetup) -> Draw {
+        let limits = &self.status.limits;
+        let amps = self.drawn_amps();
+        let apparent = self.status.power.unwrap_or_else(|| limits.power(self.status.drawn.unwrap_or(Amps::ZERO)));
+        let watts = apparent.get() * power_factor(setup, amps);
+        let mut draw = Draw { watts, ..Draw::default() };
+        let measured = self.status.drawn_per_phase;
+        if measured.is_known() {
+            draw.amps = measured.map(|amps| amps.map_or(0.0, Amps::get)).into_array();
+        } else if limits.phases.count() >= setup.phases.count() {
+            for (place, slot) in draw.amps.iter_mut().enumerate() {
+                *slot = if place < usize::from(limits.phases.count()) { amps } else { 0.0 };
+            }
+        } else {
+            draw.amps_somewhere = amps;
+        }
+        draw
+    }
+
+    /// Takes the power of a decision and tells it, when it is new or its lease is running out.
+    pub(crate) fn tell(&mut self, now: Instant, power: Watts, limits: &EvseLimits, out: &mut impl FnMut(Output)) {
+        let was_running = self.target > Watts::ZERO;
+        let is_running = power > Watts::ZERO;
+        self.gate.note(now, is_running, was_running);
+        self.idle_since = if is_running { None } else { Some(self.idle_since.unwrap_or(now)) };
+        self.target = power;
+        if !self.status.capabilities.set_target {
+            return;
+        }
+        let target = Target::new(power, limits, now + LEASE);
+        let is_same = self.told.is_some_and(|(told, at)| {
+            told.power == target.power
+                && told.volts == target.volts
+                && told.phases == target.phases
+                && now.saturating_duration_since(at) < LEASE - RENEWAL
+        });
+        if !is_same {
+            self.told = Some((target, now));
+            out(Output::Target { id: self.status.id.clone(), target });
+        }
+    }
+
+    pub(crate) fn renewal(&self) -> Option<Instant> {
+        self.told.map(|(_, at)| at + (LEASE - RENEWAL))
+    }
+
+    /// Whether its car keeps drawing although it has long been offered nothing.
+    pub(crate) fn disobeys(&self, now: Instant) -> bool {
+        self.status.capabilities.set_target
+            && self.status.drawn.is_some_and(|drawn| drawn > DISOBEYS)
+            && self.idle_since.is_some_and(|since| now.saturating_duration_since(since) >= PATIENCE)
+    }
+
+    /// Commands beyond offering power: a stop for a car that does not obey, a start for one that we stopped.
+    pub(crate) fn command(&mut self, now: Instant, may_stop: bool, out: &mut impl FnMut(Output)) {
+        let patient = |told: Option<Instant>| told.is_none_or(|at| now.saturating_duration_since(at) >= PATIENCE);
+        if self.status.is_charging() && self.target > Watts::ZERO {
+            self.is_stopped_by_us = false;
+            self.tries = 0;
+        }
+        if may_stop && self.disobeys(now) && self.status.capabilities.stop && patient(self.stop_told) {
+            self.stop_told = Some(now);
+            self.is_stopped_by_us = true;
+            self.tries = 0;
+            out(Output::Stop(self.status.id.clone()));
+        }
+        let should_start = self.is_stopped_by_us && self.target > Watts::ZERO && self.drawn_amps() < 1.0;
+        if should_start
+            && self.status.capabilities.start
+            && self.status.activity != evse::Activity::Faulted
+            && self.tries < MOST_TRIES
+            && patient(self.start_told)
+        {
+            self.start_told = Some(now);
+            self.tries += 1;
+            out(Output::Start(self.status.id.clone()));
+        }
+    }
+
+    /// When [`Point::command`] or [`Point::disobeys`] may have something new to say.
+    pub(crate) fn next_command(&self, now: Instant) -> Option<Instant> {
+        let patience = |at: Option<Instant>| at.map(|at| at + PATIENCE).filter(|at| *at > now);
+        let stop = self.status.drawn.is_some_and(|drawn| drawn > DISOBEYS).then(|| patience(self.idle_since)).flatten();
+        [stop, patience(self.stop_told), patience(self.start_told)].into_iter().flatten().min()
+    }
+}
