@@ -93,22 +93,34 @@ fn settle(ledger: &mut Ledger<'_>, members: &[Member], filled: &[(usize, f64, Op
 fn hand_out_steps(ledger: &mut Ledger<'_>, members: &[Member], levels: &mut [Level]) {
     let key =
         |index: usize, level: &Level| Reverse((level.centiamps.saturating_mul(members[index].wiring.nanowatts), index));
-    let mut queue: BinaryHeap<_> = levels.iter().enumerate().map(|(index, level)| key(index, level)).collect();
+    // What one step more costs beyond what is charged, if one more is allowed and fits. Less and less is left, so what
+    // does not fit now never will, and most need not queue at all.
+    let step_up = |ledger: &Ledger<'_>, member: &Member, level: &mut Level| {
+        let next = level.centiamps + member.step;
+        let extra = next - level.centiamps.max(member.counted);
+        if next > member.most {
+            return None;
+        }
+        match ledger.fits(member.wiring, extra) {
+            Ok(()) => Some(extra),
+            Err(entry) => {
+                level.short_of = level.short_of.or(Some(entry));
+                None
+            }
+        }
+    };
+    let mut queue = BinaryHeap::new();
+    for (index, level) in levels.iter_mut().enumerate() {
+        if step_up(ledger, &members[index], level).is_some() {
+            queue.push(key(index, level));
+        }
+    }
     while let Some(Reverse((_, index))) = queue.pop() {
         let (member, level) = (&members[index], &mut levels[index]);
-        let next = level.centiamps + member.step;
-        if next > member.most {
-            continue;
-        }
-        let extra = next - level.centiamps.max(member.counted);
-        match ledger.fits(member.wiring, extra) {
-            Ok(()) => {
-                ledger.charge(member.wiring, extra);
-                level.centiamps = next;
-                queue.push(key(index, level));
-            }
-            // Less and less is left, so what does not fit now never will.
-            Err(entry) => level.short_of = level.short_of.or(Some(entry)),
+        if let Some(extra) = step_up(ledger, member, level) {
+            ledger.charge(member.wiring, extra);
+            level.centiamps += member.step;
+            queue.push(key(index, level));
         }
     }
 }
