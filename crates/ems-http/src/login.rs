@@ -51,9 +51,10 @@ impl LoginGate {
         error.after(wait.max(gate))
     }
 
-    /// The login is good: the next one is allowed when it is needed.
-    pub fn proven(&mut self) {
-        if self.not_before.is_some() {
+    /// Data came with what the login gave. The pauses start over, but the one that runs is kept: a device that forgets its
+    /// logins at once must not be logged into at every poll.
+    pub fn proven(&mut self, now: Instant) {
+        if self.not_before.is_some_and(|at| at <= now) {
             (self.not_before, self.last_error) = (None, None);
             self.backoff.succeeded();
         }
@@ -100,8 +101,11 @@ mod tests {
         );
         gate.enter(at(60)).unwrap();
         assert_eq!(gate.enter(at(61)).unwrap_err().retry_after(), Some(Duration::from_secs(119)));
-        gate.proven();
-        gate.enter(at(62)).unwrap();
+        gate.proven(at(62));
+        assert!(gate.enter(at(62)).is_err());
+        gate.proven(at(180));
+        gate.enter(at(180)).unwrap();
+        assert_eq!(gate.enter(at(180)).unwrap_err().retry_after(), Some(Duration::from_secs(60)));
     }
 
     #[test]
