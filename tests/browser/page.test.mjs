@@ -142,9 +142,41 @@ test('a charging point is switched off and on again', () =>
     await until('switched back', async () => (await isEnabled()) === wasEnabled);
   }));
 
+test('the schedule and the rule outside it are saved and shown', () =>
+  withPage({}, async (page) => {
+    const rules = async () => (await fetch(`${BASE}/api/v2/rules`)).json();
+    const before = await rules();
+    const put = (path, { amps, is_per_day: _, ...rule }) =>
+      command('PUT', `rules/${path}`, rule.is_enabled === false ? { is_enabled: false } : rule.action && rule.action !== 'fixed' ? rule : { ...rule, amps });
+    try {
+      await page.waitForFunction(() => document.querySelector('#outside-form').elements.action.value !== '');
+      await page.getByLabel('Charge at a fixed rate').check();
+      await page.locator('#outside-amps').fill('7');
+      await page.locator('#outside-form button').click();
+      await page.waitForFunction(() => document.querySelector('#outside-form .done').textContent !== '');
+      assert.deepEqual((await rules()).outside_schedule, { action: 'fixed', amps: 7 });
+
+      await page.locator('#schedule-on').check();
+      await page.locator('#schedule-start').fill('22:30');
+      await page.locator('#schedule-end').fill('06:15');
+      await page.locator('#schedule-amps').fill('9');
+      for (const day of ['Sat', 'Sun']) await page.getByRole('checkbox', { name: day }).uncheck();
+      for (const day of ['Mon', 'Tue', 'Wed', 'Thu', 'Fri']) await page.getByRole('checkbox', { name: day }).check();
+      await page.locator('#schedule-form button').click();
+      await page.waitForFunction(() => document.querySelector('#schedule-form .done').textContent !== '');
+      const { schedule } = await rules();
+      assert.deepEqual([schedule.start, schedule.end, schedule.amps, schedule.days.length], ['22:30', '06:15', 9, 5]);
+    } finally {
+      await put('outside-schedule', before.outside_schedule);
+      await put('schedule', before.schedule);
+    }
+  }));
+
 test('everything that can be pressed is reached by Tab, has a name and shows its focus', () =>
   withPage({}, async (page) => {
-    const total = await page.locator('a:visible, button:visible:enabled, input:visible').count();
+    await page.waitForFunction(() => document.querySelector('#outside-form').elements.action.value !== '');
+    // Of a group of radio buttons only the chosen one is a stop.
+    const total = await page.locator('a:visible, button:visible:enabled, input:not([type="radio"]):visible, input:checked[type="radio"]:visible').count();
     const seen = new Set();
     for (let step = 0; step < total + 5; step += 1) {
       await page.keyboard.press('Tab');

@@ -376,11 +376,35 @@ fn old_commands_reach_the_site() {
         taken[1..],
         [
             set("hourResumeTrackGreenEnergy", 0),
-            set("scheduledAmpsStartHour", 22),
+            set("scheduledAmpsStartHour", 22.5),
             set("scheduledAmpsEndHour", 6),
             set("scheduledAmpsDaysBitmap", 65),
             set("scheduledAmpsMax", 16),
         ]
+    );
+}
+
+#[test]
+fn a_schedule_from_elsewhere_ends_the_times_of_each_day_of_the_old_page() {
+    let bench = Bench::new(json!({"Schedule": {
+        "Common": {"start": "01:00", "end": "02:00"}, "Monday": {"enabled": "on", "start": "03:00", "end": "04:00", "flex": ""},
+        "Settings": {"schedulePerDay": 1, "resumeGreenEnergy": "00:00"},
+    }}));
+    assert_eq!(bench.get("/api/v2/rules").json()["schedule"]["is_per_day"], true);
+    let body = r#"{"is_enabled": true, "start": "22:30", "end": "06:15", "days": ["tuesday"], "amps": 16}"#;
+    assert_eq!(bench.native(Method::Put, "/api/v2/rules/schedule", body).status, 204);
+    let page = bench.site.settings()["Schedule"].clone();
+    assert_eq!(page["Common"], json!({"start": "22:30", "end": "06:15"}));
+    assert_eq!((&page["Monday"]["enabled"], &page["Tuesday"]["enabled"]), (&json!(""), &json!("on")));
+    assert_eq!(page["Settings"], json!({"schedulePerDay": 0, "resumeGreenEnergy": "00:00", "scheduledAmpsMax": 16}));
+    assert_eq!(
+        bench.get("/api/v2/rules").json(),
+        json!({
+            "schedule": {
+                "is_enabled": true, "start": "22:30", "end": "06:15", "days": ["tuesday"], "amps": 16.0, "is_per_day": false,
+            },
+            "outside_schedule": {"action": "fixed", "amps": 0.0},
+        })
     );
 }
 
@@ -457,6 +481,35 @@ fn native_commands_reach_the_site() {
         ),
         (Method::Delete, "policy/hold", "", vec![Command::HoldPolicy { name: None, duration: Duration::ZERO }]),
         (Method::Put, "settings/nonScheduledAction", r#"{"value": 3}"#, vec![set("nonScheduledAction", 3)]),
+        (Method::Put, "rules/outside-schedule", r#"{"action": "surplus"}"#, vec![set("nonScheduledAction", 3)]),
+        (
+            Method::Put,
+            "rules/outside-schedule",
+            r#"{"action": "fixed", "amps": 10}"#,
+            vec![set("nonScheduledAmpsMax", 10.0), set("nonScheduledAction", 1)],
+        ),
+        (
+            Method::Put,
+            "rules/schedule",
+            r#"{"is_enabled": true, "start": "22:30", "end": "6:15", "days": ["monday", "sunday"], "amps": 16}"#,
+            vec![
+                set("scheduledAmpsStartHour", 22.5),
+                set("scheduledAmpsEndHour", 6.25),
+                set("scheduledAmpsDaysBitmap", 65),
+                set("scheduledAmpsMax", 16),
+            ],
+        ),
+        (
+            Method::Put,
+            "rules/schedule",
+            r#"{"is_enabled": false}"#,
+            vec![
+                set("scheduledAmpsMax", 0),
+                set("scheduledAmpsStartHour", -1),
+                set("scheduledAmpsEndHour", -1),
+                set("scheduledAmpsDaysBitmap", 0),
+            ],
+        ),
         (Method::Delete, "settings/nonScheduledAction", "", vec![set("nonScheduledAction", Value::Null)]),
     ];
     for (method, path, body, expected) in cases {
@@ -487,6 +540,25 @@ fn native_errors_name_the_field_and_what_is_allowed() {
         (Method::Put, "policy/hold", r#"{"name": "x", "hours": 1}"#, 404, "\"x\""),
         (Method::Put, "policy/hold", r#"{"hours": 1}"#, 400, "name is missing"),
         (Method::Put, "settings/x", "{}", 400, "value is missing"),
+        (Method::Put, "rules/schedule", "{}", 400, "is_enabled is missing"),
+        (Method::Put, "rules/schedule", r#"{"is_enabled": true, "start": "24:00"}"#, 400, "start must be a time"),
+        (
+            Method::Put,
+            "rules/schedule",
+            r#"{"is_enabled": true, "start": "1:00", "end": "2:+5"}"#,
+            400,
+            "end must be a time",
+        ),
+        (
+            Method::Put,
+            "rules/schedule",
+            r#"{"is_enabled": true, "start": "1:00", "end": "2:00", "days": []}"#,
+            400,
+            "days must be",
+        ),
+        (Method::Put, "rules/outside-schedule", "{}", 400, "fixed, off or surplus"),
+        (Method::Put, "rules/outside-schedule", r#"{"action": "fixed"}"#, 400, "amps is missing"),
+        (Method::Put, "rules/outside-schedule", r#"{"action": "off", "amps": 3}"#, 400, "fixed only"),
         (Method::Put, "settings/carApiBearerToken", r#"{"value": "x"}"#, 403, "secret"),
         (Method::Get, "settings/absent", "", 404, "\"absent\""),
         (Method::Get, "evses/none", "", 404, "\"none\""),
@@ -592,7 +664,10 @@ fn the_page_is_served_safely() {
 fn the_description_and_the_routes_agree() {
     let bench = Bench::new(json!({"nonScheduledAction": 3}));
     let document = bench.get("/api/v2/openapi.json").json();
-    assert!(document.to_string().contains(r#""maximum":32.0"#), "the limit of the site is in the description");
+    assert!(
+        document.to_string().matches(r#""maximum":32.0"#).count() == 3,
+        "the limit of the site is in the description"
+    );
     let mut described = Vec::new();
     for (path, methods) in document["paths"].as_object().expect("paths") {
         let filled = path.replace("{id}", "gen2-4085").replace("{key}", "nonScheduledAction");

@@ -4,6 +4,7 @@ import { byId, setHidden, setText } from './dom.js';
 import { Evses } from './evses.js';
 import { Flow } from './flow.js';
 import { alerts, link, policy, sources } from './notices.js';
+import { Rules } from './rules.js';
 import { Stream } from './stream.js';
 import { text } from './text.js';
 
@@ -16,6 +17,7 @@ for (const element of document.querySelectorAll('[data-text]')) setText(element,
 const flow = new Flow(byId('flow-picture'), byId('flow-list'), byId('flow-facts'));
 const evses = new Evses(byId('evses'), byId('points-none'));
 const chargeNow = new ChargeNow();
+const rules = new Rules();
 
 // What the views know of time: now by the program's clock, and how far a number can be trusted for its age.
 function clockOf(stream) {
@@ -44,6 +46,7 @@ function draw() {
   flow.render(state, clock);
   policy(state, clock);
   chargeNow.render(state, clock);
+  rules.render(state);
   evses.render(state, clock);
   sources(state, clock);
 }

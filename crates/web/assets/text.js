@@ -86,7 +86,22 @@ export const text = {
   failing: 'no reading',
   levels: { info: 'Note', warning: 'Warning', alarm: 'Alarm' },
 
-  sent: 'Sent …',
+  rules: 'Schedule and rules',
+  outside: 'When neither schedule nor Charge now holds',
+  outsideSurplus: 'Follow the sun: charge with the surplus only',
+  outsideFixed: 'Charge at a fixed rate',
+  outsideOff: 'Do not charge',
+  rate: 'Rate',
+  schedule: 'Schedule',
+  scheduleOn: 'Charge by schedule',
+  from: 'From',
+  to: 'to',
+  days: { monday: 'Mon', tuesday: 'Tue', wednesday: 'Wed', thursday: 'Thu', friday: 'Fri', saturday: 'Sat', sunday: 'Sun' },
+  daysLabel: 'Days on which it begins',
+  perDay: 'Times of each day, set on the page of an older version, are in force now. Saving here replaces them by these.',
+  save: 'Save',
+  saved: 'Saved.',
+
   unreachable: 'The program could not be reached; nothing was changed. Try again.',
   refused: (status) => `The program refused this (status ${status}).`,
 };

@@ -9,6 +9,7 @@
 //! | `app.js` | joins the stream to the views |
 //! | `stream.js` | keeps the state up to date; notices a lost connection |
 //! | `flow.js`, `evses.js`, `charge-now.js`, `notices.js` | one part of the page each, drawn from the state alone |
+//! | `rules.js` | the schedule and what holds outside it, which are asked for apart |
 //! | `text.js` | every sentence, for translators |
 //! | `format.js`, `dom.js` | numbers to text, text to elements |
 //!
@@ -44,7 +45,7 @@ macro_rules! files {
     };
 }
 
-static FILES: LazyLock<[File; 12]> = LazyLock::new(|| {
+static FILES: LazyLock<[File; 13]> = LazyLock::new(|| {
     files! {
         "index.html": HTML,
         "style.css": CSS,
@@ -54,6 +55,7 @@ static FILES: LazyLock<[File; 12]> = LazyLock::new(|| {
         "evses.js": JS,
         "charge-now.js": JS,
         "notices.js": JS,
+        "rules.js": JS,
         "text.js": JS,
         "format.js": JS,
         "dom.js": JS,

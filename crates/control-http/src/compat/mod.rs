@@ -8,7 +8,7 @@ mod forms;
 mod history;
 mod offsets;
 mod read;
-mod schedule;
+pub(crate) mod schedule;
 mod slaves;
 mod status;
 

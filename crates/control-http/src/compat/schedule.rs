@@ -1,5 +1,7 @@
 //! The schedule as the old interface knows it: hours with a fraction and a day bitmap in flat settings.
 
+use std::sync::PoisonError;
+
 use http_door::Response;
 use serde_json::{Map, Value, json};
 
@@ -90,19 +92,7 @@ fn set_from(api: &Inner, body: &Map<String, Value>) -> Result<Response, Response
         .map(|(bit, _)| 1 << bit)
         .sum();
     let is_enabled = is_true(body.get("enabled")) && start >= 0 && end >= 0 && amps > 0.0 && days > 0;
-    if is_enabled {
-        api.set("scheduledAmpsStartHour", hours(start))?;
-        api.set("scheduledAmpsEndHour", hours(end))?;
-        api.set("scheduledAmpsDaysBitmap", days)?;
-        // Last, so that a new rate never meets old hours.
-        api.set("scheduledAmpsMax", plain(amps))?;
-    } else {
-        // First, so that charging by the old schedule ends at once.
-        api.set("scheduledAmpsMax", 0)?;
-        api.set("scheduledAmpsStartHour", -1)?;
-        api.set("scheduledAmpsEndHour", -1)?;
-        api.set("scheduledAmpsDaysBitmap", 0)?;
-    }
+    store(api, is_enabled.then_some(Plan { start, end, days, amps }))?;
     if let Some(flex) = body.get("flexStartEnabled") {
         api.set("scheduledAmpsFlexStart", u8::from(is_true(Some(flex))))?;
     }
@@ -110,6 +100,73 @@ fn set_from(api: &Inner, body: &Map<String, Value>) -> Result<Response, Response
         api.set("scheduledAmpsBatterySize", size)?;
     }
     Ok(Response::new(202))
+}
+
+/// When and how much to charge by schedule.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Plan {
+    /// Minute of the day.
+    pub start: i64,
+    /// Minute of the day.
+    pub end: i64,
+    /// Bit 0 is Monday.
+    pub days: i64,
+    /// Amps per phase for all charging points together.
+    pub amps: f64,
+}
+
+/// Stores a schedule, or that there is none.
+pub(crate) fn store(api: &Inner, plan: Option<Plan>) -> Result<(), Response> {
+    let _turn = api.settings_turn.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(plan) = plan else {
+        // The rate first, so that charging by the old schedule ends at once.
+        api.set("scheduledAmpsMax", 0)?;
+        api.set("scheduledAmpsStartHour", -1)?;
+        api.set("scheduledAmpsEndHour", -1)?;
+        return api.set("scheduledAmpsDaysBitmap", 0);
+    };
+    api.set("scheduledAmpsStartHour", hours(plan.start))?;
+    api.set("scheduledAmpsEndHour", hours(plan.end))?;
+    api.set("scheduledAmpsDaysBitmap", plan.days)?;
+    if let Some(Value::Object(page)) = api.site.settings().get("Schedule") {
+        api.set("Schedule", as_page(page.clone(), plan))?;
+    }
+    // Last, so that a new rate never meets old hours.
+    api.set("scheduledAmpsMax", plain(plan.amps))
+}
+
+/// The object of the old schedule page, brought in line with a plan: one time for all days, or its own times would go on acting.
+fn as_page(mut page: Map<String, Value>, plan: Plan) -> Map<String, Value> {
+    let times = json!({"start": time_of_day(plan.start), "end": time_of_day(plan.end)});
+    page.insert("Common".to_owned(), times);
+    for (bit, day) in DAYS.iter().enumerate() {
+        let entry = page.entry(*day).or_insert_with(|| json!({"enabled": "", "start": "", "end": "", "flex": ""}));
+        if let Value::Object(entry) = entry {
+            let word = if plan.days >> bit & 1 == 1 { "on" } else { "" };
+            entry.insert("enabled".to_owned(), word.into());
+        }
+    }
+    let common = page.entry("Settings").or_insert_with(|| json!({}));
+    if let Value::Object(common) = common {
+        common.insert("scheduledAmpsMax".to_owned(), plain(plan.amps));
+        common.insert("schedulePerDay".to_owned(), 0.into());
+    }
+    page
+}
+
+/// A minute of the day as `22:30`.
+pub(crate) fn time_of_day(minute: i64) -> String {
+    format!("{:02}:{:02}", minute / 60, minute % 60)
+}
+
+/// `22:30` as a minute of the day.
+pub(crate) fn minute_of_day(text: &str) -> Option<i64> {
+    let (hour, minute) = text.split_once(':')?;
+    let two = |part: &str, most: i64| {
+        let is_plain = matches!(part.len(), 1..=2) && part.bytes().all(|byte| byte.is_ascii_digit());
+        part.parse().ok().filter(|number: &i64| is_plain && *number <= most)
+    };
+    Some(two(hour, 23)? * 60 + two(minute, 59)?)
 }
 
 fn hours(minutes: i64) -> Value {
@@ -121,10 +178,12 @@ fn hours(minutes: i64) -> Value {
 /// The settings that follow from the form of the old schedule page: the flat keys that act, and the object that the page shows.
 pub(crate) fn from_form(form: &[(String, String)]) -> Result<Vec<(&'static str, Value)>, Response> {
     let field = |name: &str| form.iter().find(|(have, _)| have == name).map(|(_, value)| value.as_str());
-    let hour = |name: &str| -> Result<Option<i64>, Response> {
+    let hour = |name: &str| -> Result<Option<Value>, Response> {
         let Some(text) = field(name).filter(|text| !text.is_empty()) else { return Ok(None) };
-        let hour = text.split_once(':').and_then(|(hour, _)| hour.parse().ok()).filter(|hour| (0..24).contains(hour));
-        hour.map(Some).ok_or_else(|| Response::error(400, &format!("{name} must be a time such as 22:30")))
+        let minute = minute_of_day(text);
+        minute
+            .map(|minute| Some(hours(minute)))
+            .ok_or_else(|| Response::error(400, &format!("{name} must be a time such as 22:30")))
     };
     let mut object = Map::new();
     object.insert(
@@ -156,13 +215,13 @@ pub(crate) fn from_form(form: &[(String, String)]) -> Result<Vec<(&'static str, 
     );
     let mut out = vec![("Schedule", Value::Object(object))];
     if let Some(hour) = hour("resumeGreenEnergy")? {
-        out.push(("hourResumeTrackGreenEnergy", hour.into()));
+        out.push(("hourResumeTrackGreenEnergy", hour));
     }
     if let Some(hour) = hour("startCommonChargeTime")? {
-        out.push(("scheduledAmpsStartHour", hour.into()));
+        out.push(("scheduledAmpsStartHour", hour));
     }
     if let Some(hour) = hour("endCommonChargeTime")? {
-        out.push(("scheduledAmpsEndHour", hour.into()));
+        out.push(("scheduledAmpsEndHour", hour));
     }
     out.push(("scheduledAmpsDaysBitmap", days.into()));
     out.push(("scheduledAmpsMax", plain(amps)));

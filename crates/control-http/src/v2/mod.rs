@@ -6,6 +6,7 @@ mod body;
 mod commands;
 mod events;
 mod patch;
+mod rules;
 
 use http_door::{Method, Response};
 use serde_json::{Value, json};
@@ -33,6 +34,9 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::get("/api/v2/policy", policy),
     Route::native(Method::Put, "/api/v2/policy/hold", commands::hold_policy),
     Route::native(Method::Delete, "/api/v2/policy/hold", commands::release_policy),
+    Route::get("/api/v2/rules", rules::get),
+    Route::native(Method::Put, "/api/v2/rules/schedule", rules::put_schedule),
+    Route::native(Method::Put, "/api/v2/rules/outside-schedule", rules::put_outside),
     Route::get("/api/v2/settings", settings),
     Route::get("/api/v2/settings/{key}", setting),
     Route::native(Method::Put, "/api/v2/settings/{key}", commands::put_setting),
@@ -108,9 +112,14 @@ fn version(api: &Inner, _: &Call) -> Response {
 /// The description, with the limit of this site in it.
 fn openapi(api: &Inner, _: &Call) -> Response {
     let Ok(mut document) = serde_json::from_str::<Value>(OPENAPI) else { return Response::json(200, OPENAPI) };
-    let amps = "/paths/~1api~1v2~1charge-now/post/requestBody/content/application~1json/schema/properties/amps";
-    if let Some(Value::Object(schema)) = document.pointer_mut(amps) {
-        schema.insert("maximum".to_owned(), commands::most_amps(api).into());
+    for place in [
+        "~1charge-now/post/requestBody/content/application~1json/schema",
+        "~1rules~1schedule/put/requestBody/content/application~1json/schema/oneOf/0",
+        "~1rules~1outside-schedule/put/requestBody/content/application~1json/schema/oneOf/0",
+    ] {
+        if let Some(Value::Object(amps)) = document.pointer_mut(&format!("/paths/~1api~1v2{place}/properties/amps")) {
+            amps.insert("maximum".to_owned(), commands::most_amps(api).into());
+        }
     }
     Response::json(200, document.to_string())
 }
