@@ -53,16 +53,29 @@ fn site(n: usize) -> (Circuits, Vec<EvseRequest>) {
     (circuits, evses)
 }
 
+fn request<'a>(circuits: &'a Circuits, evses: &'a [EvseRequest]) -> Request<'a> {
+    let cap = Cap { amount: Watts::saturating(5_000.0 * evses.len() as f64), source: PowerSource::Surplus };
+    Request { power: Some(cap), circuits, evses, timing: Timing::default() }
+}
+
+/// The dear case: nobody has what he should have, and everybody holds something.
 #[divan::bench(args = [10, 100, 1_000, 10_000])]
-fn decision(bencher: divan::Bencher, n: usize) {
+fn all_change(bencher: divan::Bencher, n: usize) {
     let (circuits, evses) = site(n);
-    let request = Request {
-        power: Some(Cap { amount: Watts::saturating(5_000.0 * n as f64), source: PowerSource::Surplus }),
-        circuits: &circuits,
-        evses: &evses,
-        timing: Timing::default(),
-    };
     let now = Instant::now();
-    let rotation = allocate(&request, &Rotation::default(), now).rotation;
-    bencher.bench(|| allocate(divan::black_box(&request), &rotation, now));
+    let rotation = allocate(&request(&circuits, &evses), &Rotation::default(), now).rotation;
+    bencher.bench(|| allocate(divan::black_box(&request(&circuits, &evses)), &rotation, now));
+}
+
+/// The usual case: all have what they should have.
+#[divan::bench(args = [10, 100, 1_000, 10_000])]
+fn steady(bencher: divan::Bencher, n: usize) {
+    let (circuits, mut evses) = site(n);
+    let now = Instant::now();
+    let decision = allocate(&request(&circuits, &evses), &Rotation::default(), now);
+    for (evse, share) in evses.iter_mut().zip(&decision.shares) {
+        evse.target = share.ideal;
+        evse.held = share.ideal.amps_floor(evse.limits.volts, evse.limits.phases);
+    }
+    bencher.bench(|| allocate(divan::black_box(&request(&circuits, &evses)), &decision.rotation, now));
 }

@@ -188,6 +188,7 @@ fn fill(
     };
     let joins = by_height(&|member| member.counted);
     let leaves = by_height(&|member| member.most.max(member.counted));
+    let last_join = joins.last().map_or(0.0, |(height, _)| height.0);
     let (mut joins, mut leaves) = (joins.into_iter().peekable(), leaves.into_iter().peekable());
 
     loop {
@@ -205,7 +206,7 @@ fn fill(
             while let Some((Height(base), at)) = joins.next_if(|(height, _)| *height == level) {
                 pool.join(at, base);
             }
-            pool.queue_joined();
+            pool.queue_joined(joins.peek().map(|_| last_join));
         } else if let Some((level, entry)) = full
             && level < leave
         {
@@ -327,11 +328,19 @@ impl Pool {
     }
 
     /// Puts the limits that somebody joined where they now belong in the heap.
-    fn queue_joined(&mut self) {
-        for entry in std::mem::take(&mut self.joined) {
+    ///
+    /// As long as somebody is to join yet, those that would be used up only after the last of them can wait: whoever
+    /// lowers one of them by joining brings it here again.
+    fn queue_joined(&mut self, last_join: Option<f64>) {
+        if last_join.is_none() {
+            self.joined.clear();
+            self.joined.extend((0..self.vessels.len()).filter(|&entry| self.vessels[entry].rising > 0));
+        }
+        for entry in self.joined.drain(..) {
             let vessel = &mut self.vessels[entry];
             let level = vessel.budget / vessel.rate;
-            if level < vessel.queued {
+            let can_wait = last_join.is_some_and(|last| level > last);
+            if !vessel.closed && !can_wait && level < vessel.queued {
                 vessel.queued = level;
                 self.heap.push(Reverse((Height(level), entry)));
             }
