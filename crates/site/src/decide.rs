@@ -198,13 +198,14 @@ impl Site {
             // What the surplus asked to wait for does not bind another rule.
             self.points.values_mut().for_each(|point| point.gate.pardon());
             self.damper.forget();
-            self.rotation = allocator::Rotation::default();
         }
         let limit = judged.as_ref().and_then(|judged| judged.charge_limit);
         let change =
             judged.as_ref().and_then(|judged| judged.change.clone().map(|change| (judged.name.clone(), change)));
         self.judged = judged;
         if let Some((name, change)) = change {
+            // Whoever rests or waits for his turn under one rule does not under the next.
+            self.rotation = allocator::Rotation::default();
             self.judged_since = Some(now.epoch());
             self.call(change.exit, change.from.as_deref().unwrap_or_default(), "exit");
             self.call(change.enter, &name, "enter");
@@ -329,8 +330,12 @@ impl Site {
         let limits: Vec<f64> =
             self.points.values().map(|point| self.limits_of(&point.status.limits).min_power().get()).collect();
         let Ok(found) = self.state.grantable.clone() else {
+            // Before the first reading nothing was ever too little.
+            let was_known = self.damper.is_in_use();
             for point in self.points.values_mut() {
-                point.gate.forget();
+                if was_known {
+                    point.gate.forget();
+                }
                 point.wait = None;
             }
             self.damper.forget();

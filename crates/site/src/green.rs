@@ -112,6 +112,8 @@ pub(crate) struct Damper {
     short_since: Option<Instant>,
     used: Option<f64>,
     higher_since: Option<Instant>,
+    /// There was enough for the running cars since the surplus began to count.
+    was_enough: bool,
 }
 
 impl Damper {
@@ -142,11 +144,21 @@ impl Damper {
     ) -> Option<Instant> {
         if !is_short {
             self.short_since = None;
+            self.was_enough = true;
+            return None;
+        }
+        if !self.was_enough {
+            // Cars that another rule started are not kept by this one.
             return None;
         }
         let since = *self.short_since.get_or_insert(now);
         let until = (since + delay).max(last_start.map_or(since, |at| at + LEAST_TIME));
         (until > now).then_some(until)
+    }
+
+    /// Whether there was a surplus to act on at the last decision.
+    pub(crate) fn is_in_use(&self) -> bool {
+        self.used.is_some()
     }
 
     pub(crate) fn forget(&mut self) {
@@ -191,6 +203,8 @@ mod tests {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut damper = Damper::default();
+        assert_eq!(damper.hold(at(0), true, DELAY, Some(at(0))), None);
+        assert_eq!(damper.hold(at(0), false, DELAY, Some(at(0))), None);
         assert_eq!(damper.hold(at(0), true, DELAY, Some(at(0))), Some(at(60)));
         assert_eq!(damper.hold(at(30), false, DELAY, Some(at(0))), None);
         assert_eq!(damper.hold(at(40), true, DELAY, None), Some(at(100)));

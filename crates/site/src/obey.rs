@@ -68,6 +68,8 @@ impl Site {
             return Err(invalid("Charge Now needs a positive number of amps"));
         }
         self.settings.set_charge_now(amps, now.epoch() + duration.as_secs_f64());
+        // A person waits for this: no pause after an earlier stop.
+        self.rotation = allocator::Rotation::default();
         self.save();
         Ok(())
     }

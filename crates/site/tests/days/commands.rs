@@ -48,6 +48,20 @@ fn charge_now_is_told_within_the_same_call_and_ends_by_itself() {
 }
 
 #[test]
+fn charge_now_again_does_not_wait_for_the_pause_after_a_stop() {
+    let not_charging = settings(json!({"nonScheduledAction": 2}));
+    let mut house = House::new(setup(), not_charging, Meter::House).car("fake-1", Phases::One);
+    for _ in 0..3 {
+        command(&mut house, charge_now(10, 600)).unwrap();
+        house.run(5);
+        assert_eq!(house.drawn(0), 10.0, "{}", house.sentence(0));
+        command(&mut house, Command::CancelChargeNow).unwrap();
+        house.run(3);
+        assert_eq!(house.drawn(0), 0.0);
+    }
+}
+
+#[test]
 fn commands_that_cannot_be_are_refused() {
     let mut house = house();
     house.run(2);

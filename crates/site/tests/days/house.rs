@@ -95,6 +95,8 @@ impl Car {
 pub struct House {
     pub now: Now,
     pub seconds: u64,
+    /// Seconds a tick lasts.
+    pub step: u64,
     pub site: Site,
     pub cars: Vec<Car>,
     pub meter: Meter,
@@ -148,6 +150,7 @@ impl House {
         House {
             now,
             seconds: 0,
+            step: 1,
             site,
             cars: Vec::new(),
             meter,
@@ -226,11 +229,12 @@ impl House {
         reading
     }
 
-    /// One second.
+    /// One step.
     pub fn tick(&mut self) {
-        self.seconds += 1;
-        self.now.mono += Duration::from_secs(1);
-        self.now.wall = self.now.wall.checked_add(jiff::Span::new().seconds(1)).unwrap();
+        self.seconds += self.step;
+        self.now.mono += Duration::from_secs(self.step);
+        self.now.wall = self.now.wall.checked_add(Duration::from_secs(self.step)).unwrap();
+        let hours = self.step as f64 / 3600.0;
         let now = self.now.clone();
         for car in &mut self.cars {
             if car.target.is_some_and(|target| target.expires_at <= now.mono) {
@@ -245,11 +249,11 @@ impl House {
             if was == 0.0 && car.drawn > 0.0 {
                 car.starts.push(self.seconds);
             }
-            car.energy_wh += car.watts() / 3600.0;
+            car.energy_wh += car.watts() * hours;
         }
         let cars: f64 = self.cars.iter().map(Car::watts).sum();
         let (sun, load) = ((self.sun)(self.seconds), (self.load)(self.seconds));
-        self.imported_wh += (load + cars - sun).max(0.0) / 3600.0;
+        self.imported_wh += (load + cars - sun).max(0.0) * hours;
         self.past.push((sun, load, cars));
         self.most_drawn = self.most_drawn.max(self.cars.iter().map(|car| car.drawn).sum());
         self.most_offered = self.most_offered.max(self.cars.iter().map(|car| car.offered).sum());
@@ -282,7 +286,7 @@ impl House {
     }
 
     pub fn run(&mut self, seconds: u64) -> &mut House {
-        for _ in 0..seconds {
+        for _ in 0..seconds / self.step {
             self.tick();
         }
         self
