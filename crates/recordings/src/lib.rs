@@ -5,15 +5,18 @@
 //! `index.json` that lists each file and, under `expected`, what a correct reading makes of it. Without them
 //! [`vendor`] gives nothing, says so once on standard error, and the test passes on its own fixtures.
 //!
-//! [`Peer`] is a device on loopback whose answers a closure gives, for testing a driver from end to end.
+//! [`Peer`] is a device on loopback whose answers a closure gives, for testing a driver from end to end; [`ModbusPeer`] one
+//! with registers, and [`Pymodbus`] the same by another implementation.
 
 mod peer;
+mod registers;
 
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 pub use peer::{Answer, Asked, Peer};
+pub use registers::{ModbusPeer, Pymodbus, RegisterMap, exchanged};
 
 /// One recorded answer.
 #[derive(Debug, Clone)]
@@ -96,6 +99,26 @@ impl Recording {
                 _ => false,
             };
             assert!(is_same, "{}: {key}[{index}] is {found:?}, expected {expected}", self.name());
+        }
+    }
+    /// Asserts that the phases are as the index expects under `phases`, a list of objects with `phase`, `w`, `a` and `v`. A
+    /// phase or quantity that is not listed must be unknown; without the key nothing is asserted.
+    ///
+    /// # Panics
+    /// When one of them differs.
+    pub fn assert_phases(&self, watts: [Option<f64>; 3], amps: [Option<f64>; 3], volts: [Option<f64>; 3]) {
+        let Some(expected) = self.expected().get("phases") else { return };
+        for (phase, name) in ["L1", "L2", "L3"].iter().enumerate() {
+            let listed = expected.as_array().and_then(|list| list.iter().find(|entry| entry["phase"] == **name));
+            for (quantity, found) in [("w", watts[phase]), ("a", amps[phase]), ("v", volts[phase])] {
+                let expected = listed.and_then(|entry| entry[quantity].as_f64());
+                let is_same = match (expected, found) {
+                    (None, None) => true,
+                    (Some(expected), Some(found)) => (expected - found).abs() <= 0.005 + expected.abs() * 1e-3,
+                    _ => false,
+                };
+                assert!(is_same, "{}: {quantity} of {name} is {found:?}, expected {expected:?}", self.name());
+            }
         }
     }
 }
