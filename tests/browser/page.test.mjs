@@ -150,7 +150,7 @@ test('the schedule and the rule outside it are saved and shown', () =>
       command('PUT', `rules/${path}`, rule.is_enabled === false ? { is_enabled: false } : rule.action && rule.action !== 'fixed' ? rule : { ...rule, amps });
     try {
       await page.waitForFunction(() => document.querySelector('#outside-form').elements.action.value !== '');
-      await page.getByLabel('Charge at a fixed rate').check();
+      await page.getByLabel('otherwise at a fixed rate').check();
       await page.locator('#outside-amps').fill('7');
       await page.locator('#outside-form button').click();
       await page.waitForFunction(() => document.querySelector('#outside-form .done').textContent !== '');

@@ -71,6 +71,9 @@ mod random;
 mod run;
 mod settings;
 
+/// The codec, for the ids in signatures here.
+pub use gen2_protocol;
+
 pub use bus::{ConnectorView, NoSuchConnector, SimulatedBus};
 pub use connector::Ailment;
 pub use memory::MemoryLink;

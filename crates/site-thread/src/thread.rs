@@ -20,6 +20,8 @@ use crate::published::{Edition, Published};
 
 /// Heartbeats change something about three times a second; people and programs are served this often.
 const PUBLISH_EVERY: Duration = Duration::from_secs(1);
+/// When nothing changes people are served this often all the same, so that they see that the numbers are alive.
+const PUBLISH_AT_LEAST: Duration = Duration::from_secs(5);
 /// After a command the answer should be seen at once, and is; a burst of commands is gathered this long.
 const PUBLISH_AFTER_COMMAND: Duration = Duration::from_millis(50);
 /// Longest wait of a front end for its command to be taken.
@@ -261,7 +263,12 @@ impl Worker {
     }
 
     fn publish(&mut self, now: &Now) {
-        self.publish_at = None;
+        self.publish_at = Some(now.mono + PUBLISH_AT_LEAST);
+        // A heartbeat without news sends no letter; its time is news to whoever looks at the age.
+        for instance in self.instances.values() {
+            self.site.handle_evse(now, instance.status());
+        }
+        self.drain(now);
         self.sequence += 1;
         self.published.publish(edition(&self.site, now, self.sequence));
     }

@@ -1,0 +1,6 @@
+//! The real binary against simulated connectors, meters and disks.
+
+mod charging;
+mod checking;
+mod crash;
+mod faults;
