@@ -220,12 +220,20 @@ impl Worker {
             has_news = true;
             self.site.handle_reading(now, &source, Arc::new(reading));
         }
+        let mut answers = Vec::new();
         for (command, answer) in letters.commands {
             has_news = true;
             publish_in = PUBLISH_AFTER_COMMAND;
             let result = self.site.handle_command(now, command);
             // What follows from the command leaves before the next one is looked at.
             self.drain(now);
+            answers.push((answer, result));
+        }
+        if !answers.is_empty() {
+            // Who has the answer and then looks must see what came of it: front ends read settings, change them and write them back.
+            self.publish(now);
+        }
+        for (answer, result) in answers {
             // Who asked may have gone; then nobody misses the answer.
             let _ = answer.send(result);
         }

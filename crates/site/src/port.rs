@@ -23,6 +23,7 @@ pub trait SitePort: Send + Sync {
     fn newer_than(&self, sequence: u64, wait: Duration) -> Option<Arc<Snapshot>>;
 
     /// Gives a command and waits until the site has taken or refused it.
+    /// What it changed shows in [`SitePort::snapshot`] and [`SitePort::settings`] by then.
     ///
     /// # Errors
     /// A [`Refusal`] with a sentence for the person who gave it.
