@@ -13,7 +13,7 @@ pub use meter::Meter;
 pub use program::{Program, binary, config_with, run_to_end};
 
 /// Longest wait for anything that must happen; a slow machine under load needs a part of it.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(240);
 
 /// Waits until `look` gives something, and gives that.
 ///

@@ -7,7 +7,7 @@ use ems::{EmsError, EmsErrorKind};
 /// First pause after passing trouble.
 const FIRST: Duration = Duration::from_secs(5);
 /// Longest pause after passing trouble: a meter that comes back is noticed within this.
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_secs(30);
 /// Pause when only a person can mend it: a login refused too often locks many vendors' accounts.
 const NEEDS_A_PERSON: Duration = Duration::from_secs(300);
 /// Pause when the vendor's budget is used up and no time was named.
@@ -43,11 +43,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_double_up_to_a_minute_and_start_over_after_a_success() {
+    fn pauses_double_up_to_half_a_minute_and_start_over_after_a_success() {
         let mut backoff = Backoff::default();
         let trouble = EmsError::retry("no answer");
         let pauses: Vec<u64> = (0..6).map(|_| backoff.failed(&trouble).as_secs()).collect();
-        assert_eq!(pauses, [5, 10, 20, 40, 60, 60]);
+        assert_eq!(pauses, [5, 10, 20, 30, 30, 30]);
         backoff.succeeded();
         assert_eq!(backoff.failed(&trouble), FIRST);
     }

@@ -13,7 +13,7 @@ const CHARGING_AMPS: f64 = 1.0;
 /// Where it cannot be told whether a car is plugged in, so long without current ends a session.
 const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
 /// While current flows the journal hears this often.
-const PROGRESS: Duration = Duration::from_secs(60);
+const PROGRESS: Duration = Duration::from_secs(5);
 /// A longer gap between two statuses is not bridged with the power before it.
 const LONGEST_GAP: f64 = 120.0;
 /// Coarsest counter: whole kilowatt-hours. What we integrate is held within one step of what it shows.
