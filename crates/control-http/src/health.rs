@@ -8,7 +8,7 @@ use crate::route::{Call, Route};
 
 pub(crate) const ROUTES: &[Route] = &[Route::get("/healthz", get)];
 
-/// Seconds without a new snapshot after which the site's thread is taken for dead. It publishes every second or so.
+/// Seconds without a new snapshot after which the site's thread is taken for dead. It publishes every few seconds.
 const DEAD_AFTER_S: f64 = 60.0;
 
 fn get(api: &Inner, call: &Call) -> Response {

@@ -138,7 +138,9 @@ class Card {
 
   #offer(evse) {
     const told = amps(evse.offered_a);
-    return evse.bound_by?.text ? `${told} · ${evse.bound_by.text}` : told;
+    const reason = evse.bound_by?.text;
+    const isSaid = !reason || evse.sentence.toLowerCase().includes(reason.toLowerCase());
+    return isSaid ? told : `${told} · ${reason}`;
   }
 
   #bar(evse) {

@@ -1,6 +1,6 @@
 // Keeps the state up to date from the event stream, and notices when it no longer is.
 
-// Without any event for so long, the connection is taken for dead: the program tells something every second.
+// Without any event for so long, the connection is taken for dead: the program tells something every five seconds.
 const SILENCE_MS = 12000;
 const RETRY_MS = 2000;
 

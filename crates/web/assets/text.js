@@ -88,8 +88,8 @@ export const text = {
 
   rules: 'Schedule and rules',
   outside: 'When neither schedule nor Charge now holds',
-  outsideSurplus: 'Follow the sun: charge with the surplus only',
-  outsideFixed: 'Charge at a fixed rate',
+  outsideSurplus: 'Charge with surplus only',
+  outsideFixed: 'By day with surplus, otherwise at a fixed rate',
   outsideOff: 'Do not charge',
   rate: 'Rate',
   schedule: 'Schedule',
