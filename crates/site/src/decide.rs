@@ -407,6 +407,7 @@ impl Site {
             point.bound_by = share.bound_by;
             point.command(now.mono, may_stop, &mut out);
         }
+        self.note_draw(now);
         self.note_offers(now);
     }
 

@@ -21,6 +21,10 @@ const RENEWAL: Duration = Duration::from_secs(40);
 const DISOBEYS: Amps = Amps::from_whole(4);
 /// It has this long to obey, and is told to stop or start no more often than this.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// A car follows a new offer within this time, or does not mean to.
+const FOLLOWING: Duration = Duration::from_secs(30);
+/// It has followed when it is this near, in amps: cars stay a little below their offer.
+const NEARLY_THERE: f64 = 1.0;
 /// A start is asked for so many times.
 const MOST_TRIES: u8 = 5;
 
@@ -35,6 +39,8 @@ pub(crate) struct Point {
     /// What it may be told now, as the last decision had it.
     pub(crate) target: Watts,
     told: Option<(Target, Instant)>,
+    /// When it was last told something else than before.
+    changed: Option<Instant>,
     pub(crate) gate: Gate,
     pub(crate) wait: Option<Wait>,
     pub(crate) bound_by: Binding,
@@ -61,6 +67,7 @@ impl Point {
             priority: 0,
             target: Watts::ZERO,
             told: None,
+            changed: None,
             gate: Gate::default(),
             wait: None,
             bound_by: Binding::LeastUntilDrawn,
@@ -79,16 +86,29 @@ impl Point {
         self.status.drawn.map_or(0.0, Amps::get)
     }
 
-    /// What it draws, in the shape that the meters' arithmetic needs.
-    pub(crate) fn draw(&self, setup: &SiteSetup) -> Draw {
+    /// What it draws, and what it is on its way to, in the shape that the meters' arithmetic needs.
+    pub(crate) fn draw(&self, now: Instant, setup: &SiteSetup) -> (Draw, Draw) {
         let limits = &self.status.limits;
         let amps = self.drawn_amps();
         let apparent = self.status.power.unwrap_or_else(|| limits.power(self.status.drawn.unwrap_or(Amps::ZERO)));
-        let watts = apparent.get() * power_factor(setup, amps);
-        let mut draw = Draw { watts, ..Draw::default() };
+        let draw = self.shape(setup, amps, apparent);
+        let told = self.target.amps_floor(limits.volts, limits.phases).whole_amps_floor();
+        let is_following = self.changed.is_some_and(|at| now.saturating_duration_since(at) < FOLLOWING)
+            && (told.get() - amps).abs() > NEARLY_THERE;
+        if !is_following {
+            return (draw, draw);
+        }
+        (draw, self.shape(setup, told.get(), limits.power(told)))
+    }
+
+    fn shape(&self, setup: &SiteSetup, amps: f64, apparent: Watts) -> Draw {
+        let limits = &self.status.limits;
+        let mut draw = Draw { watts: apparent.get() * power_factor(setup, amps), ..Draw::default() };
         let measured = self.status.drawn_per_phase;
-        if measured.is_known() {
-            draw.amps = measured.map(|amps| amps.map_or(0.0, Amps::get)).into_array();
+        let now = self.drawn_amps();
+        if measured.is_known() && now > 0.0 {
+            // In the same proportion, where it is about amps that are not there yet.
+            draw.amps = measured.map(|phase| phase.map_or(0.0, Amps::get) * amps / now).into_array();
         } else if limits.phases.count() >= setup.phases.count() {
             for (place, slot) in draw.amps.iter_mut().enumerate() {
                 *slot = if place < usize::from(limits.phases.count()) { amps } else { 0.0 };
@@ -117,6 +137,9 @@ impl Point {
                 && now.saturating_duration_since(at) < LEASE - RENEWAL
         });
         if !is_same {
+            if self.told.is_none_or(|(told, _)| told.power != target.power) {
+                self.changed = Some(now);
+            }
             self.told = Some((target, now));
             out(Output::Target { id: self.status.id.clone(), target });
         }

@@ -337,15 +337,14 @@ impl Site {
         self.outputs.push_back(Output::Event(Event::Session(event)));
     }
 
-    fn note_draw(&mut self, now: &Now) {
-        let mut sum = Draw::default();
+    pub(crate) fn note_draw(&mut self, now: &Now) {
+        let (mut draw, mut heading_for) = (Draw::default(), Draw::default());
         for point in self.points.values() {
-            let draw = point.draw(&self.setup);
-            sum.watts += draw.watts;
-            sum.amps_somewhere += draw.amps_somewhere;
-            sum.amps.iter_mut().zip(draw.amps).for_each(|(sum, amps)| *sum += amps);
+            let (one, later) = point.draw(now.mono, &self.setup);
+            draw.add(&one);
+            heading_for.add(&later);
         }
-        self.history.note(now.mono, sum, HISTORY.max(self.setup.stale_after * 2));
+        self.history.note(now.mono, draw, heading_for, HISTORY.max(self.setup.stale_after * 2));
     }
 }
 

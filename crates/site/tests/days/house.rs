@@ -42,6 +42,7 @@ pub struct Car {
     pub starts: Vec<u64>,
     pub energy_wh: f64,
     pub link: Link,
+    past: Vec<f64>,
 }
 
 impl Car {
@@ -58,8 +59,9 @@ impl Car {
         self.drawn * VOLTS * f64::from(self.phases.count())
     }
 
-    fn status(&self, now: Instant) -> EvseStatus {
+    fn status(&self, now: Instant, lag: usize) -> EvseStatus {
         let amps = |value: f64| Amps::new(value).unwrap();
+        let drawn = self.past.get(self.past.len().saturating_sub(1 + lag)).copied().unwrap_or(0.0);
         EvseStatus {
             id: self.id.clone(),
             name: self.id.to_string(),
@@ -67,7 +69,7 @@ impl Car {
             heard_at: now,
             link: self.link,
             plug: if self.is_plugged { Plug::PluggedIn } else { Plug::Unplugged },
-            activity: match (self.is_plugged, self.drawn > 0.0, self.offered > 0.0) {
+            activity: match (self.is_plugged, drawn > 0.0, self.offered > 0.0) {
                 (false, ..) => Activity::Idle,
                 (_, true, _) => Activity::Charging,
                 (_, _, true) => Activity::WaitingForCar,
@@ -76,9 +78,9 @@ impl Car {
             note: None,
             offered: Some(amps(self.offered)),
             reported_max: Some(amps(self.offered)),
-            drawn: Some(amps(self.drawn)),
+            drawn: Some(amps(drawn)),
             drawn_per_phase: PerPhase::unknown(),
-            power: Some(Watts::new(self.watts()).unwrap()),
+            power: Some(Watts::new(drawn * VOLTS * f64::from(self.phases.count())).unwrap()),
             volts: PerPhase::unknown(),
             committed: amps(self.offered.max(self.drawn)),
             limits: self.limits(),
@@ -105,6 +107,8 @@ pub struct House {
     /// Seconds by which a reading is older than it says.
     pub lag: u64,
     pub is_meter_dead: bool,
+    /// Seconds by which charging points report late.
+    pub report_lag: usize,
     pub sun: Box<dyn Fn(u64) -> f64>,
     pub load: Box<dyn Fn(u64) -> f64>,
     pub battery: f64,
@@ -157,6 +161,7 @@ impl House {
             every: 5,
             lag: 0,
             is_meter_dead: false,
+            report_lag: 0,
             sun: Box::new(|_| 0.0),
             load: Box::new(|_| 500.0),
             battery: 0.0,
@@ -198,6 +203,7 @@ impl House {
             starts: Vec::new(),
             energy_wh: 0.0,
             link: Link::Up,
+            past: Vec::new(),
         });
         self
     }
@@ -249,6 +255,7 @@ impl House {
             if was == 0.0 && car.drawn > 0.0 {
                 car.starts.push(self.seconds);
             }
+            car.past.push(car.drawn);
             car.energy_wh += car.watts() * hours;
         }
         let cars: f64 = self.cars.iter().map(Car::watts).sum();
@@ -258,9 +265,9 @@ impl House {
         self.most_drawn = self.most_drawn.max(self.cars.iter().map(|car| car.drawn).sum());
         self.most_offered = self.most_offered.max(self.cars.iter().map(|car| car.offered).sum());
         for car in &self.cars {
-            self.site.handle_evse(&now, Arc::new(car.status(now.mono)));
+            self.site.handle_evse(&now, Arc::new(car.status(now.mono, self.report_lag)));
         }
-        if self.seconds % self.every == 0 && !self.is_meter_dead {
+        if self.seconds.is_multiple_of(self.every) && !self.is_meter_dead {
             let reading = Arc::new(self.reading());
             self.site.handle_reading(&now, "Meter", reading);
         }

@@ -101,6 +101,33 @@ fn a_slow_meter_does_not_make_the_offer_swing_when_the_sun_moves() {
 }
 
 #[test]
+fn a_meter_that_sees_the_car_before_its_charging_point_tells_does_not_shake_the_offer() {
+    for (every, report_lag) in [(1, 1), (1, 3), (2, 4), (5, 3)] {
+        let mut house = arrangement(Meter::Grid)
+            .sun(|second| {
+                if second < 200 {
+                    1000.0
+                } else if second < 500 {
+                    3600.0
+                } else {
+                    5400.0
+                }
+            })
+            .every(every, 0);
+        house.report_lag = report_lag;
+        let mut falls = 0;
+        let mut before = 0.0;
+        for _ in 0..900 {
+            house.tick();
+            falls += usize::from(house.cars[0].offered < before);
+            before = house.cars[0].offered;
+        }
+        assert_eq!(house.drawn(0), 21.0);
+        assert_eq!((falls, house.cars[0].starts.len()), (0, 1), "every {every} s, reported {report_lag} s late");
+    }
+}
+
+#[test]
 fn flickering_clouds_start_a_car_at_most_four_times_an_hour() {
     for period in [20, 180, 300, 700] {
         let mut house =
