@@ -43,6 +43,15 @@ pub(crate) fn is_secret(key: &str) -> bool {
         .any(|word| key.contains(word))
 }
 
+/// Whether something in it is kept under the name of a secret. Such a value came out masked and must not be written back.
+pub(crate) fn holds_secret(value: &Value) -> bool {
+    match value {
+        Value::Object(fields) => fields.iter().any(|(key, value)| is_secret(key) || holds_secret(value)),
+        Value::Array(items) => items.iter().any(holds_secret),
+        _ => false,
+    }
+}
+
 fn star(value: &Value) -> Value {
     match value {
         Value::Null | Value::Bool(_) => value.clone(),

@@ -560,6 +560,8 @@ fn native_errors_name_the_field_and_what_is_allowed() {
         (Method::Put, "rules/outside-schedule", r#"{"action": "fixed"}"#, 400, "amps is missing"),
         (Method::Put, "rules/outside-schedule", r#"{"action": "off", "amps": 3}"#, 400, "fixed only"),
         (Method::Put, "settings/carApiBearerToken", r#"{"value": "x"}"#, 403, "secret"),
+        (Method::Put, "settings/Vehicles", r#"{"value": {"5YJ": {"privKey": "********"}}}"#, 403, "holds secrets"),
+        (Method::Put, "settings/history", r#"{"value": 5}"#, 400, "an object or a list"),
         (Method::Get, "settings/absent", "", 404, "\"absent\""),
         (Method::Get, "evses/none", "", 404, "\"none\""),
         (Method::Get, "nothing", "", 404, "/api/v2/openapi.json"),

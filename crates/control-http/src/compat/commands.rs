@@ -13,9 +13,18 @@ use crate::route::Call;
 
 /// How long a policy chosen by `/api/setPolicy` holds.
 const HOLD: Duration = Duration::from_secs(3600);
-/// Settings that are lists or objects: `/api/setSetting` would only damage them.
-const STRUCTURED: [&str; 8] =
-    ["Graphs", "Schedule", "SlaveTWCs", "VehicleGroups", "Vehicles", "chargeLimits", "consumptionOffset", "history"];
+/// Settings that are lists or objects: a single value would only damage them.
+pub(crate) const STRUCTURED: [&str; 9] = [
+    "EVSEs",
+    "Graphs",
+    "Schedule",
+    "SlaveTWCs",
+    "VehicleGroups",
+    "Vehicles",
+    "chargeLimits",
+    "consumptionOffset",
+    "history",
+];
 
 /// `/api/chargeNow`. A rate above what the wiring allows is cut to that, and the answer says so.
 pub(crate) fn charge_now(api: &Inner, call: &Call) -> Response {

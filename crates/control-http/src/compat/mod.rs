@@ -16,6 +16,8 @@ pub(crate) use status::status as status_object;
 
 use std::sync::Arc;
 
+pub(crate) use commands::STRUCTURED;
+
 use http_door::Response;
 use serde_json::Value;
 

@@ -11,7 +11,8 @@ use units::Amps;
 use super::body::{Fields, bad};
 use super::no_such_evse;
 use crate::api::Inner;
-use crate::mask::is_secret;
+use crate::compat::STRUCTURED;
+use crate::mask::{holds_secret, is_secret};
 use crate::route::Call;
 
 /// Longest Charge Now and longest hold of a policy.
@@ -128,7 +129,14 @@ pub(super) fn put_setting(api: &Inner, call: &Call) -> Response {
         let fields = Fields::of(call.request, &["value"])?;
         let value = fields.any("value").cloned().filter(|value| !value.is_null());
         let value = value.ok_or_else(|| bad("value is missing; DELETE removes a setting"))?;
-        api.set(setting_name(call)?, value)?;
+        let key = setting_name(call)?;
+        if holds_secret(&value) {
+            return Err(Response::error(403, &format!("{key} holds secrets and is not changed over this interface")));
+        }
+        if STRUCTURED.contains(&key) && !value.is_object() && !value.is_array() {
+            return Err(bad(&format!("{key} must be an object or a list, as GET shows it")));
+        }
+        api.set(key, value)?;
         Ok(done())
     })())
 }
