@@ -13,7 +13,6 @@ use units::{Amps, PerPhase, Phases, Volts, Watts};
 
 use crate::combine::combine;
 use crate::facts::{Car, SiteFacts};
-use crate::green::Wait;
 use crate::limits::{Headroom, base_per_phase, headroom};
 use crate::site::CircuitChain;
 use crate::surplus::{Scale, base, grantable, power_factor, surplus};
@@ -57,12 +56,6 @@ pub(crate) fn circuits() -> (Circuits, Option<CircuitChain>) {
 struct Bounds {
     grid: Headroom,
     fuse: Headroom,
-}
-
-/// How the surplus is shared out.
-struct Green {
-    budget: f64,
-    held_until: Option<Instant>,
 }
 
 impl Site {
@@ -245,7 +238,7 @@ impl Site {
     }
 
     /// What bounds one charging point, with what the configuration adds.
-    fn limits_of(&self, limits: &EvseLimits) -> EvseLimits {
+    pub(crate) fn limits_of(&self, limits: &EvseLimits) -> EvseLimits {
         let most = limits.max.min(self.setup.max_amps_each);
         let most = if self.state.has_fail_safe { most.min(self.setup.fail_safe) } else { most };
         EvseLimits { min: limits.min.max(self.setup.min_amps_each), max: most, ..*limits }
@@ -310,71 +303,6 @@ impl Site {
             request.phase_map = PhaseMap::UNKNOWN;
         }
         request
-    }
-
-    /// The amps of a fixed rule; with the flex when they fall short of the least that a car takes.
-    fn fixed(&mut self, amps: f64, flex: f64) -> Amps {
-        self.points.values_mut().for_each(|point| point.wait = None);
-        let amps = Amps::new(amps.min(10_000.0)).unwrap_or(Amps::ZERO);
-        let with_flex = amps + Amps::new(flex.min(10_000.0)).unwrap_or(Amps::ZERO);
-        let least = self.points.values().map(|point| self.limits_of(&point.status.limits).min).min();
-        match least {
-            Some(least) if amps > Amps::ZERO && amps < least && with_flex >= least => least,
-            _ => amps,
-        }
-    }
-
-    /// How much of the surplus is shared out, and which cars may not start yet.
-    fn green(&mut self, now: &Now, flex: f64) -> Green {
-        let delay = self.setup.start_stop_delay;
-        let limits: Vec<f64> =
-            self.points.values().map(|point| self.limits_of(&point.status.limits).min_power().get()).collect();
-        let Ok(found) = self.state.grantable.clone() else {
-            // Before the first reading nothing was ever too little.
-            let was_known = self.damper.is_in_use();
-            for point in self.points.values_mut() {
-                if was_known {
-                    point.gate.forget();
-                }
-                point.wait = None;
-            }
-            self.damper.forget();
-            return Green { budget: 0.0, held_until: None };
-        };
-        let (surplus, rises_at) = self.damper.steady(now.mono, found);
-        self.wake_at(rises_at);
-        let is_running =
-            |point: &crate::point::Point| point.target > Watts::ZERO && !matches!(demand(point), Demand::None(_));
-        let running: f64 =
-            self.points.values().zip(&limits).filter(|(point, _)| is_running(point)).map(|(_, least)| least).sum();
-        let last_start =
-            self.points.values().filter(|point| is_running(point)).filter_map(|point| point.gate.started_at).max();
-        let is_short = running > 0.0 && surplus + flex < running;
-        let held_until = self.damper.hold(now.mono, is_short, delay, last_start);
-        let mut budget =
-            if held_until.is_some() { surplus.max(running) } else { surplus.max((surplus + flex).min(running)) };
-        let startable = if self.setup.flex_starts { surplus + flex } else { surplus };
-        for (point, least) in self.points.values_mut().zip(&limits) {
-            point.wait = None;
-            if is_running(point) || matches!(demand(point), Demand::None(_)) {
-                continue;
-            }
-            // Beside those that run; or in the place of one of them, when there is not enough for all.
-            let beside = running + least;
-            let needed = if startable >= beside || running == 0.0 { beside } else { *least };
-            point.wait = point.gate.judge(now.mono, startable, needed, delay);
-            if point.wait.is_none() && needed > budget {
-                budget = needed;
-            }
-        }
-        self.wake_at(held_until);
-        let waits: Vec<_> = self.points.values().filter_map(|point| point.wait.and_then(until)).collect();
-        waits.into_iter().for_each(|at| self.wake_at(Some(at)));
-        Green { budget, held_until }
-    }
-
-    fn wake_at(&mut self, at: Option<Instant>) {
-        self.green_wake = [self.green_wake, at].into_iter().flatten().min();
     }
 
     fn tell_circuit_limit(&mut self, wiring: Amps, bounds: &Bounds) {
@@ -470,12 +398,5 @@ pub(crate) fn demand(point: &crate::point::Point) -> Demand {
         other @ Demand::None(_) => other,
         _ if !point.is_enabled => Demand::None(Unserved::NotAllowed),
         other => other,
-    }
-}
-
-fn until(wait: Wait) -> Option<Instant> {
-    match wait {
-        Wait::Short { .. } => None,
-        Wait::Settling { until } | Wait::Resting { until } | Wait::TooOften { until } => Some(until),
     }
 }

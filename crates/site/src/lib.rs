@@ -15,7 +15,7 @@
 //! | `site` | the state and its methods; open it first |
 //! | `decide` | one decision, top to bottom |
 //! | `combine`, `draw`, `surplus`, `limits` | pure arithmetic: several meters, slow meters, surplus, grid limit and fuse |
-//! | `green` | delays and least times when charging follows the surplus |
+//! | `budget`, `green` | how much is shared out; delays and least times when charging follows the surplus |
 //! | `point`, `session` | one charging point: its lease, start and stop; its sessions |
 //! | `words` | every sentence that people read |
 //! | `view`, `notes`, `alerts` | the snapshot; what somebody should know |
@@ -29,6 +29,7 @@
 //! * A target is a lease of a minute, renewed every twenty seconds.
 
 mod alerts;
+mod budget;
 mod combine;
 mod command;
 mod decide;

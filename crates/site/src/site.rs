@@ -215,7 +215,9 @@ impl Site {
             point.session = self.resumed.remove(&id);
             point
         });
-        let elapsed = now.mono.saturating_duration_since(point.seen).as_secs_f64();
+        // What a silent one draws is not known; its counter will tell once it is back.
+        let is_heard = point.status.link != evse::Link::Lost;
+        let elapsed = if is_heard { now.mono.saturating_duration_since(point.seen).as_secs_f64() } else { 0.0 };
         let before = std::mem::replace(&mut point.status, Arc::clone(&status));
         point.seen = now.mono;
         if let Some(old) = &before.vin

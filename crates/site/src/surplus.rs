@@ -5,7 +5,7 @@
 //! | what there is | surplus |
 //! |---|---|
 //! | `treatGenerationAsGridDelivery` | generation − (consumption − cars), cars counted with `subtractChargerLoad`; the bracket may be negative |
-//! | a grid meter (unless `surplusFrom` says `consumption`) | cars − grid − battery, whatever `subtractChargerLoad` says, since all cars are behind the grid connection; never more than the generation |
+//! | a grid meter (unless `surplusFrom` says `consumption`) | cars − grid − battery, whatever `subtractChargerLoad` says, since all cars are behind the grid connection; never more than the generation, unless an export has shown that some of that is not read |
 //! | generation and consumption | generation − (consumption − cars), cars counted with `subtractChargerLoad`; the bracket is never negative |
 //! | generation alone, no source having any other channel | generation − offset |
 //!
@@ -23,6 +23,9 @@ use crate::combine::{Channel, Combined, Flow};
 use crate::draw::{History, WithoutCars};
 use crate::sources::Sources;
 use crate::{SiteSetup, SurplusFrom};
+
+/// Export beyond the generation that samples taken at different times do not explain.
+const UNREAD: f64 = 500.0;
 
 /// Current and voltage of the site as a whole, for turning watts into amps per phase of the site and back.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -65,6 +68,8 @@ pub(crate) struct Meters {
     balance: WithoutCars,
     grid: WithoutCars,
     pub(crate) phases: [WithoutCars; 3],
+    /// More was exported than all sources together generate: some generation is read by none.
+    has_unread_generation: bool,
 }
 
 /// The surplus, and what it was made of.
@@ -123,10 +128,12 @@ pub(crate) fn surplus(
         let charging = if setup.battery_before_cars { 0.0 } else { battery.min(0.0) };
         let discharging = if setup.battery_feeds_cars { 0.0 } else { battery.max(0.0) };
         let mut watts = -without_cars - charging - discharging - offset;
-        if let Some(generation) = picture.generation.known()
-            && !setup.battery_feeds_cars
-        {
-            watts = watts.min(generation.power.get() + more_generation);
+        if let Some(generation) = picture.generation.known() {
+            let generation = generation.power.get() + more_generation;
+            meters.has_unread_generation |= -grid.power.get() - battery.max(0.0) > generation + UNREAD;
+            if !meters.has_unread_generation && !setup.battery_feeds_cars {
+                watts = watts.min(generation);
+            }
         }
         return Ok(Surplus { watts, taken_at: grid.taken_at });
     }

@@ -228,6 +228,26 @@ fn what_the_battery_gives_is_no_surplus_and_what_it_takes_is() {
 }
 
 #[test]
+fn a_meter_that_does_not_see_the_cars_cannot_run_away_beyond_the_sun() {
+    use std::sync::Arc;
+    // Some meter says "grid" and means the house alone: whatever the car takes, 2 kW seem to be exported.
+    let mut house = with(Meter::Grid, setup()).sun(|_| 2500.0);
+    house.is_meter_dead = true;
+    for _ in 0..300 {
+        house.tick();
+        let reading = ems::EmsReading {
+            generation: units::Watts::new(2500.0).ok(),
+            grid: units::Watts::new(-2000.0).ok(),
+            ..ems::EmsReading::at(house.now.mono)
+        };
+        let now = house.now.clone();
+        house.site.handle_reading(&now, "Meter", Arc::new(reading));
+        house.drain();
+    }
+    assert_eq!(house.drawn(0), 10.0);
+}
+
+#[test]
 fn two_cars_share_fairly_and_take_turns_when_there_is_only_enough_for_one() {
     let mut house = arrangement(Meter::HouseWithCars).car("fake-2", Phases::One).sun(|_| 500.0 + 16.0 * VOLTS);
     house.run(300);
