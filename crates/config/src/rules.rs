@@ -165,6 +165,17 @@ impl Rules<'_> {
                 }
             }
         }
+        for (section, broker) in [
+            ("control.MQTT", control.mqtt.as_ref().map(|mqtt| &mqtt.broker)),
+            ("status.MQTT", status.mqtt.as_ref().map(|mqtt| &mqtt.broker)),
+        ] {
+            if broker.is_some_and(|broker| !broker.tls && (broker.ca.is_some() || broker.client.is_some())) {
+                self.warn(
+                    &format!("{section}.brokerTLS"),
+                    "the certificates of this section are not used, since `brokerTLS` is off; switch it on".to_owned(),
+                );
+            }
+        }
         if status.hass.as_ref().is_some_and(|hass| hass.host.is_empty() || hass.api_key.is_none()) {
             self.warn("status.HASS", "this section is switched on, but does nothing without `serverIP` and `apiKey`");
         }

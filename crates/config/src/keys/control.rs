@@ -13,6 +13,14 @@ pub(super) const BROKER_PORT: Key =
 pub(super) const USERNAME: Key = Key::new("username", Text, "User name; used only together with a password.");
 pub(super) const PASSWORD: Key = Key::new("password", Secret, "Password.");
 const TLS: Key = Key::new("brokerTLS", Flag, "Whether the broker is spoken to over TLS.").flag(false);
+const BROKER_CA: Key = Key::new(
+    "brokerCA",
+    Text,
+    "File with the certificate of the authority that signed the broker's (PEM); with `brokerTLS`. The usual authorities otherwise.",
+);
+const BROKER_CERT: Key =
+    Key::new("brokerCert", Text, "File with our own certificate (PEM), for brokers that ask for one; with `brokerKey`.");
+const BROKER_KEY: Key = Key::new("brokerKey", Text, "File with the private key of `brokerCert` (PEM).");
 
 const HTTP: &[Key] = &[ENABLED, port("listenPort").number(8080.0)];
 const MQTT: &[Key] = &[
@@ -20,6 +28,9 @@ const MQTT: &[Key] = &[
     BROKER,
     BROKER_PORT,
     TLS,
+    BROKER_CA,
+    BROKER_CERT,
+    BROKER_KEY,
     Key::new("topicPrefix", Text, "First part of all topics."),
     USERNAME,
     PASSWORD,
@@ -76,6 +87,9 @@ const MQTT_STATUS: &[Key] = &[
     BROKER,
     BROKER_PORT,
     TLS,
+    BROKER_CA,
+    BROKER_CERT,
+    BROKER_KEY,
     Key::new("topicPrefix", Text, "First part of all topics."),
     USERNAME,
     PASSWORD,
@@ -85,6 +99,12 @@ const MQTT_STATUS: &[Key] = &[
         .number(60.0),
     Key::new("homeassistantDiscovery", Flag, "Whether Home Assistant is told of all sensors.").flag(false),
     Key::new("discoveryPrefix", Text, "First part of Home Assistant's discovery topics.").text("homeassistant"),
+    Key::new(
+        "discoveryFormat",
+        Choice(&["device", "single"]),
+        "How Home Assistant is told: a message for each device (its release 2024.11 or later), or one for each sensor.",
+    )
+    .text("device"),
     Key::new("deviceNamePrefix", Text, "First part of the device names in Home Assistant.").text("TWC"),
 ];
 const OTEL: &[Key] = &[

@@ -1,5 +1,6 @@
 //! Sections `control`, `status` and `vehicle`: who we talk to.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -16,6 +17,10 @@ pub struct Broker {
     pub port: u16,
     /// Whether to use TLS.
     pub tls: bool,
+    /// File with the authority's certificate; the usual authorities otherwise.
+    pub ca: Option<PathBuf>,
+    /// Files with our own certificate and its key; only when both are given.
+    pub client: Option<(PathBuf, PathBuf)>,
     /// User name and password; only when both are given.
     pub login: Option<(String, Secret)>,
 }
@@ -27,6 +32,8 @@ impl Broker {
             host: fields.text("brokerIP"),
             port: fields.opt_whole("brokerPort").unwrap_or(if tls { 8883 } else { 1883 }),
             tls,
+            ca: fields.opt_path("brokerCA"),
+            client: fields.opt_path("brokerCert").zip(fields.opt_path("brokerKey")),
             login: fields.opt_text("username").zip(fields.secret("password")),
         }
     }
@@ -37,6 +44,8 @@ impl Broker {
             host: fields.text("mqtt_host"),
             port: 1883,
             tls: false,
+            ca: None,
+            client: None,
             login: fields.opt_text("mqtt_user").zip(fields.secret("mqtt_pass")),
         }
     }
@@ -129,6 +138,8 @@ pub struct MqttStatus {
     pub rate_limit: Duration,
     /// Whether Home Assistant is told of all sensors.
     pub discovery: bool,
+    /// Whether each sensor is told by a message of its own, for Home Assistant before 2024.11.
+    pub discovery_by_sensor: bool,
     /// First part of the discovery topics, without slashes at its ends.
     pub discovery_prefix: String,
     /// First part of device names.
@@ -154,6 +165,7 @@ impl Status {
                 topic_prefix: mqtt.text("topicPrefix"),
                 rate_limit: mqtt.seconds("ratelimit"),
                 discovery: mqtt.flag("homeassistantDiscovery"),
+                discovery_by_sensor: mqtt.text("discoveryFormat").eq_ignore_ascii_case("single"),
                 discovery_prefix: mqtt.text("discoveryPrefix").trim_matches('/').to_owned(),
                 device_name_prefix: mqtt.text("deviceNamePrefix"),
             }),
