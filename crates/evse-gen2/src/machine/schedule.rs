@@ -101,10 +101,24 @@ impl Controller {
             .next_question(free)
             .map(|(at, _, _)| at)
             .filter(|at| heartbeat.is_none_or(|due| *at + self.question_time() <= due));
+        // Held up by the line alone.
+        let change = Some(free).filter(|_| now < self.free_at && self.has_change(now));
         let spike = all().filter_map(|c| c.spike.next_change(now)).min();
         let expiry = all().filter_map(|c| Some(c.target?.expires_at)).filter(|at| *at > now).min();
-        let earliest = [heartbeat, announcement, contactor, question, spike, expiry].into_iter().flatten().min()?;
+        let earliest =
+            [heartbeat, announcement, contactor, question, change, spike, expiry].into_iter().flatten().min()?;
         Some(earliest.max(self.free_at))
+    }
+
+    /// Whether somebody would be told another limit now.
+    fn has_change(&self, now: Instant) -> bool {
+        self.plan(now).iter().any(|share| {
+            self.connectors.get(&share.id).is_some_and(|connector| {
+                Self::hears_heartbeats(connector, now)
+                    && !connector.is_faulted()
+                    && share.now != self.ledger.told(share.id, now).unwrap_or(Amps::ZERO)
+            })
+        })
     }
 
     /// What each connector can be told at this moment.

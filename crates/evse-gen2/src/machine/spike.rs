@@ -197,7 +197,6 @@ mod tests {
         assert_eq!(car.live(9, 12, 5.2, 32, true), 12);
         assert_eq!(car.live(6, 12, 5.2, 32, true), 16);
         assert_eq!(car.live(1, 12, 15.8, 32, true), 16, "held for some seconds");
-        assert_eq!(car.live(5, 12, 11.9, 32, true), 16);
         assert_eq!(car.live(30, 12, 11.9, 32, true), 12);
         assert_eq!(car.live(3, 14, 11.9, 32, true), 16, "a raise of a car known to get stuck");
         assert_eq!(car.live(30, 14, 13.9, 32, true), 16);
