@@ -164,8 +164,8 @@ fn check_neighbour(request: &Request) -> Result<(), Denied> {
     }
     Err(Denied::new(
         403,
-        "without a password, commands are taken from this computer and the local network only: set control.HTTP.password \
-         in the configuration to command from elsewhere",
+        "commands are taken from this computer and the local network only; from elsewhere, connect over a VPN that ends at \
+         home",
     ))
 }
 

@@ -12,14 +12,12 @@ pub(crate) mod schedule;
 mod slaves;
 mod status;
 
-pub(crate) use status::status as status_object;
-
 use std::sync::Arc;
 
 pub(crate) use commands::STRUCTURED;
-
 use http_door::Response;
 use serde_json::Value;
+pub(crate) use status::status as status_object;
 
 use crate::api::Inner;
 use crate::route::{Call, Route};

@@ -1,0 +1,7 @@
+//! The whole interface over a site that is not there: request in, answer and commands out.
+
+mod bench;
+mod compat;
+mod native;
+#[path = "../../src/testing.rs"]
+mod testing;
