@@ -129,7 +129,7 @@ fn serve(mut stream: TcpStream, state: &Mutex<State>) {
         let answer = {
             let mut state = lock(state);
             state.asked.push((unit, function, start, count));
-            let is_there = state.registers.keys().any(|(other, ..)| *other == unit);
+            let is_there = state.registers.is_empty() || state.registers.keys().any(|(other, ..)| *other == unit);
             let words: Option<Vec<u16>> =
                 (0..count).map(|at| state.registers.get(&(unit, function, start.checked_add(at)?)).copied()).collect();
             match (state.exception, words) {
@@ -160,13 +160,13 @@ pub struct Pymodbus {
 }
 
 impl Pymodbus {
-    /// Starts one with registers; `None`, with a notice, where `python3` has no pymodbus of version 3.10 or later.
+    /// Starts one with registers (and zeros between them); `None`, with a notice, where `python3` has no pymodbus of version 3.10 or later.
     ///
     /// # Panics
     /// When it is there and does not start.
     #[must_use]
     pub fn start(registers: &RegisterMap) -> Option<Self> {
-        let probe = "from pymodbus.datastore import ModbusDeviceContext, ModbusSparseDataBlock";
+        let probe = "from pymodbus.datastore import ModbusDeviceContext, ModbusSequentialDataBlock";
         let found = Command::new("python3").args(["-c", probe]).stderr(Stdio::null()).status();
         if !found.is_ok_and(|status| status.success()) {
             eprintln!("SKIPPED: python3 with pymodbus >= 3.10 is not installed");
@@ -174,7 +174,7 @@ impl Pymodbus {
         }
         let script = r#"
 import asyncio, sys
-from pymodbus.datastore import ModbusDeviceContext, ModbusSparseDataBlock, ModbusServerContext
+from pymodbus.datastore import ModbusDeviceContext, ModbusSequentialDataBlock, ModbusServerContext
 from pymodbus.server import ModbusTcpServer
 
 async def main(text):
@@ -182,8 +182,8 @@ async def main(text):
     for line in text.split():
         unit, function, address, word = map(int, line.split(","))
         # This library counts its registers from 1.
-        tables.setdefault(unit, {3: {}, 4: {}})[function][address + 1] = word
-    block = lambda values: ModbusSparseDataBlock(values or {65535: 0})
+        tables.setdefault(unit, {3: {}, 4: {}})[function][address] = word
+    block = lambda words: ModbusSequentialDataBlock(1, [words.get(at, 0) for at in range(max(words, default=0) + 1)])
     devices = {u: ModbusDeviceContext(hr=block(t[3]), ir=block(t[4])) for u, t in tables.items()}
     server = ModbusTcpServer(ModbusServerContext(devices=devices, single=False), address=("127.0.0.1", 0))
     await server.listen()
