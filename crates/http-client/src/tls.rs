@@ -3,8 +3,9 @@
 use crate::digest::hex;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme, StreamOwned};
 use sha2::{Digest as _, Sha256};
 use std::fmt;
 use std::io::{Read as _, Write as _};
@@ -30,6 +31,45 @@ pub enum Tls {
     Pinned(Fingerprint),
     /// By an authority of one's own, given as PEM.
     CustomCa(String),
+}
+
+impl Tls {
+    /// The same judgement for connections that are not HTTP, such as a WebSocket; `host` as in the address, without brackets.
+    ///
+    /// # Errors
+    /// A clause, for a PEM without certificate or another host than [`Tls::AcceptSelfSignedFor`] names.
+    pub fn client_config(&self, host: &str) -> Result<Arc<ClientConfig>, String> {
+        let pin = match self {
+            Self::Verified | Self::CustomCa(_) => None,
+            Self::Pinned(pin) => Some(Some(*pin)),
+            Self::AcceptSelfSignedFor(trusted) => {
+                if !trusted.trim().trim_matches(['[', ']']).eq_ignore_ascii_case(host) {
+                    return Err(format!("self-signed certificates are accepted for {trusted} only, but this is {host}"));
+                }
+                Some(None)
+            }
+        };
+        if let Some(pin) = pin {
+            return DeviceTls::new(pin, host, Seen::default()).map(|tls| tls.config).map_err(|error| error.to_string());
+        }
+        let mut roots = RootCertStore::empty();
+        match self {
+            Self::CustomCa(pem) => {
+                let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+                let found = found.map_err(|error| format!("the certificate file is not PEM: {error}"))?;
+                if roots.add_parsable_certificates(found).0 == 0 {
+                    return Err("the certificate file holds no certificate in PEM form".into());
+                }
+            }
+            _ => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
+        }
+        let config = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .map_err(|error| error.to_string())?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Arc::new(config))
+    }
 }
 
 /// SHA-256 of a certificate.
