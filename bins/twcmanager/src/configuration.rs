@@ -17,6 +17,10 @@ pub struct Configuration {
     pub config: Option<Config>,
     /// The file with all secrets masked, as `/api/getConfig` shows it.
     pub masked: Value,
+    /// The section `policy` as it stands; its webhooks may hold secrets.
+    pub policy: Option<Value>,
+    /// Names of the enabled sources that are configured to tell a consumption.
+    pub consumption_sources: Vec<String>,
     /// The enabled sources, unusable ones included.
     pub sources: Vec<SourceSpec>,
     /// The sections of enabled controllers that are compiled in, by their driver.
@@ -58,8 +62,26 @@ impl Configuration {
             }
         }
         let masked = config::masked(&tree);
-        Configuration { config, masked, sources, controllers, errors, warnings }
+        let policy = tree.get("policy").cloned();
+        let consumption_sources =
+            sources.iter().filter(|source| tells_consumption(source)).map(|source| source.name.clone()).collect();
+        Configuration { config, masked, policy, consumption_sources, sources, controllers, errors, warnings }
     }
+}
+
+/// Keys by which sources of single values are told where the consumption is.
+const CONSUMPTION_KEYS: [&str; 7] = [
+    "consumptionItem",
+    "topicConsumption",
+    "hassEntityConsumption",
+    "outputConsumption",
+    "consumptionFeed",
+    "showConsumption",
+    "uuidTotalGridW",
+];
+
+fn tells_consumption(source: &SourceSpec) -> bool {
+    CONSUMPTION_KEYS.iter().any(|key| source.has_value(key))
 }
 
 /// All keys that are known: the program's own and those of every driver.

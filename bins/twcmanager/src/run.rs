@@ -92,11 +92,13 @@ pub fn run(named: Option<&Path>, drivers: &Drivers) -> ExitCode {
         }
     }
     let names = configuration.sources.iter().map(|source| source.name.clone()).collect();
-    let policy = configuration.masked.get("policy").cloned();
     let plan = Plan {
         buses,
         controllers: configuration.controllers,
-        setup: plan::site_setup(&config, names, policy),
+        setup: SiteSetup {
+            consumption_sources: configuration.consumption_sources,
+            ..plan::site_setup(&config, names, configuration.policy)
+        },
         sources: configuration.sources,
         folder: Some(folder),
         settings: Map::new(),

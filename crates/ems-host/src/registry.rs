@@ -24,6 +24,12 @@ impl SourceSpec {
         (self.driver.open)(&mut self.section.clone(), &self.shared)
     }
 
+    /// Whether its section gives `key` a value other than an empty text or `false`.
+    #[must_use]
+    pub fn has_value(&self, key: &str) -> bool {
+        self.section.raw(key).is_some_and(|value| *value != Value::Bool(false) && value.as_str() != Some(""))
+    }
+
     /// Name of the driver: that of its section under `sources`.
     #[must_use]
     pub fn driver_name(&self) -> &'static str {

@@ -326,11 +326,8 @@ impl Runner {
 
     fn tell(&self, news: News) {
         let name = &self.settings.name;
-        match news.level {
-            EventLevel::Info => log::info!("{name}: {}", news.text),
-            EventLevel::Warning => log::warn!("{name}: {}", news.text),
-            EventLevel::Alarm => log::error!("{name}: {}", news.text),
-        }
+        // The listener decides how loudly it is said.
+        log::debug!("{name}: {}", news.text);
         self.listener.event(ControllerEvent {
             controller: name.clone(),
             evse: news.connector.map(evse_id),
