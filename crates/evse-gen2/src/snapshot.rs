@@ -64,7 +64,7 @@ pub struct BusStatus {
     pub heartbeat_lateness: Duration,
     /// The worst of these in the last minute or two.
     pub worst_heartbeat_lateness: Duration,
-    /// Events that were dropped because nobody could take them.
+    /// Times the bus thread failed and was started anew.
     pub restarts: u64,
     /// Sum of what is counted against the wiring.
     pub committed: Amps,

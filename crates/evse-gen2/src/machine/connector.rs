@@ -52,6 +52,7 @@ pub(crate) struct Connector {
     pub(crate) firmware: Option<String>,
 
     pub(crate) link: Link,
+    pub(crate) created_at: Instant,
     pub(crate) heard_at: Instant,
     pub(crate) answered_at: Option<Instant>,
     pub(crate) sent_at: Option<Instant>,
@@ -109,6 +110,7 @@ impl Connector {
             serial: None,
             firmware: None,
             link: Link::Degraded,
+            created_at: now,
             heard_at: now,
             answered_at: None,
             sent_at: None,

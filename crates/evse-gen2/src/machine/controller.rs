@@ -87,6 +87,8 @@ pub(crate) struct Controller {
     pub(super) in_flight: Option<InFlight>,
     /// Nothing may be sent before.
     pub(super) free_at: Instant,
+    /// Since when bytes have been coming without a gap.
+    pub(super) busy_since: Instant,
     pub(super) last_byte_at: Option<Instant>,
     pub(super) lonely_since: Option<Instant>,
     pub(super) housekeeping_at: Option<Instant>,
@@ -112,6 +114,7 @@ impl Controller {
             announcing: None,
             in_flight: None,
             free_at: now,
+            busy_since: now,
             last_byte_at: None,
             lonely_since: None,
             housekeeping_at: None,

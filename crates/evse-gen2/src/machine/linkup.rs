@@ -36,7 +36,6 @@ impl Controller {
         let known = self.connectors.contains_key(&id);
         if !known {
             self.create(id, ready.version, now);
-            self.retire_ghost(id, now);
         }
         let Some(connector) = self.connectors.get_mut(&id) else { return };
         let restarted = known && connector.sign.is_some_and(|sign| sign != ready.sign);
@@ -118,25 +117,6 @@ impl Controller {
         }
     }
 
-    /// A newcomer may be an old friend under a new id: one that fell silent a moment ago is not waited for. What it was told
-    /// stays counted as for every silent connector.
-    fn retire_ghost(&mut self, newcomer: TwcId, now: Instant) {
-        let ghosts: Vec<TwcId> = self
-            .connectors
-            .values()
-            .filter(|c| c.id != newcomer && c.link == Link::Degraded && c.missed >= DEGRADED_AFTER)
-            .filter(|c| c.answered_at.is_some() && now.saturating_duration_since(c.heard_at) >= Duration::from_secs(3))
-            .map(|c| c.id)
-            .collect();
-        for id in ghosts {
-            if let Some(connector) = self.connectors.get_mut(&id) {
-                connector.link = Link::Lost;
-                connector.target = None;
-            }
-            self.show(id, now);
-        }
-    }
-
     /// A connector answered.
     pub(super) fn revive(&mut self, id: TwcId, now: Instant) {
         let Some(connector) = self.connectors.get_mut(&id) else { return };
@@ -153,16 +133,27 @@ impl Controller {
     pub(super) fn judge_link(&mut self, id: TwcId, now: Instant) {
         let timeout = self.settings.connector_timeout;
         let reserved = self.ledger.is_reserved(id, now);
+        let newest = self.connectors.values().filter(|other| other.id != id).map(|other| other.created_at).max();
         let Some(connector) = self.connectors.get_mut(&id) else { return };
         if connector.is_silenced(now) {
             return;
         }
         let silent_for = now.saturating_duration_since(connector.heard_at);
-        let closed = self.line == Line::Closed;
-        if connector.link == Link::Up && (connector.missed >= DEGRADED_AFTER || closed) {
+        let unheard = match self.line {
+            Line::Closed => true,
+            // Another controller's heartbeats are not ours to count.
+            Line::StoodDown => silent_for >= timeout,
+            Line::Open => connector.missed >= DEGRADED_AFTER,
+        };
+        if connector.link == Link::Up && unheard {
             connector.link = Link::Degraded;
         }
-        if connector.link == Link::Degraded && silent_for >= timeout {
+        // A newcomer since its last word may be itself under a new id: then it is not waited for. If it is not, it announces
+        // itself again; what it was told stays counted either way.
+        let succeeded = newest.is_some_and(|at| at > connector.heard_at)
+            && connector.missed >= DEGRADED_AFTER
+            && connector.answered_at.is_some();
+        if connector.link == Link::Degraded && (silent_for >= timeout || succeeded) {
             connector.link = Link::Lost;
             connector.contactor = None;
             let seconds = silent_for.as_secs();

@@ -30,6 +30,8 @@ const ANNOUNCE_PERIOD: Duration = Duration::from_millis(100);
 const ANNOUNCEMENTS_OF_A_KIND: u8 = 5;
 /// After a frame on the line nobody speaks for this long: real units release the line slowly.
 const LINE_GAP: Duration = Duration::from_millis(10);
+/// Noise that never ends does not hold up heartbeats for longer than this.
+const LONGEST_BUSY: Duration = Duration::from_millis(150);
 /// A frame without an answer takes up to 44 ms at 9600 baud when every byte is escaped; this is for the usual one.
 const OWN_FRAME: Duration = Duration::from_millis(40);
 /// A connector is told more at most this often: its car needs 1 to 5 s to follow (captures).
@@ -48,9 +50,13 @@ impl Controller {
         self.announcing = Some(Announcing { id, sent: 0, next: now });
     }
 
-    /// The line carries something: nobody speaks over it.
+    /// The line carries something: nobody speaks over it, unless it babbles on and on.
     pub(super) fn occupied(&mut self, now: Instant) {
-        self.free_at = self.free_at.max(now + LINE_GAP);
+        if now >= self.free_at {
+            self.busy_since = now;
+        }
+        let most = self.busy_since + LONGEST_BUSY;
+        self.free_at = self.free_at.max((now + LINE_GAP).min(most));
     }
 
     /// An answer ends the wait for it.

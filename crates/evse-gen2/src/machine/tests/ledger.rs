@@ -380,3 +380,15 @@ fn what_is_drawn_beyond_the_limit_counts() {
     bench.report(A, 10, 20, 1);
     assert_eq!(bench.committed(A, 1), 20);
 }
+
+#[test]
+fn a_second_version_told_to_stop_before_it_drew_may_yet_fall_to_six_amps() {
+    let mut bench = Bench::new(32);
+    bench.tell(A, 16, 0);
+    bench.report(A, 16, 0, 0);
+    bench.tell(A, 0, 1);
+    bench.report(A, 0, 0, 1);
+    assert_eq!(bench.committed(A, 2), 6, "its car may have started at that very moment");
+    bench.report(A, 0, 0, 20);
+    assert_eq!(bench.committed(A, 20), 0);
+}

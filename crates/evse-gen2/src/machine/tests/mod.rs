@@ -4,4 +4,3 @@ mod field_problems;
 mod ledger;
 mod pair;
 mod random;
-mod script;
