@@ -42,8 +42,14 @@ impl LoginGate {
         Ok(())
     }
 
-    /// The login failed: its error is repeated until the next may be tried, and names that time.
+    /// The login failed: its error is repeated until the next may be tried, and names that time. Passing trouble on the way
+    /// is no refusal: then the next may be tried as soon as the device is asked again.
     pub fn failed(&mut self, now: Instant, error: EmsError) -> EmsError {
+        if error.kind() == EmsErrorKind::Retry {
+            (self.not_before, self.last_error) = (error.retry_after().map(|wait| now + wait), None);
+            self.backoff.succeeded();
+            return error;
+        }
         let wait = error.retry_after().unwrap_or_default();
         let gate = self.not_before.map(|at| at.saturating_duration_since(now)).unwrap_or_default();
         self.not_before = Some(now + wait.max(gate));
@@ -106,6 +112,15 @@ mod tests {
         gate.proven(at(180));
         gate.enter(at(180)).unwrap();
         assert_eq!(gate.enter(at(180)).unwrap_err().retry_after(), Some(Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn a_device_that_is_off_is_no_refusal() {
+        let now = Instant::now();
+        let mut gate = LoginGate::new(Duration::from_secs(600), Duration::from_secs(900));
+        gate.enter(now).unwrap();
+        assert_eq!(gate.failed(now, EmsError::retry("no connection")).retry_after(), None);
+        gate.enter(now + Duration::from_secs(5)).unwrap();
     }
 
     #[test]
