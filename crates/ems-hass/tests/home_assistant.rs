@@ -37,7 +37,7 @@ fn state(state: &str, unit: &str) -> Answer {
 
 fn failure(answer: Answer) -> EmsError {
     let peer = Peer::start(move |_| answer.clone());
-    open(peer.port(), json!({"push": false})).read(&Stop::never()).unwrap_err()
+    open(peer.port(), json!({"push": false})).read(&Stop::never()).expect_err("a failure")
 }
 
 #[test]
@@ -98,13 +98,13 @@ struct House {
 impl House {
     /// Serves one client, and answers its subscription with `first`.
     fn start(first: Value, is_welcome: bool) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a connection");
+        let port = listener.local_addr().expect("a connection").port();
         let (tell, told) = channel();
         let (say, to_say) = channel::<String>();
         let thread = std::thread::spawn(move || {
-            let (stream, _) = listener.accept().unwrap();
-            let mut socket = tungstenite::accept(stream).unwrap();
+            let (stream, _) = listener.accept().expect("a connection");
+            let mut socket = tungstenite::accept(stream).expect("a connection");
             send(&mut socket, &json!({"type": "auth_required", "ha_version": "2025.11.0"}));
             let auth = receive(&mut socket);
             assert_eq!((&auth["type"], &auth["access_token"]), (&json!("auth"), &json!(TOKEN)));
@@ -114,18 +114,18 @@ impl House {
             }
             send(&mut socket, &json!({"type": "auth_ok", "ha_version": "2025.11.0"}));
             let subscription = receive(&mut socket);
-            tell.send(subscription.clone()).unwrap();
+            tell.send(subscription.clone()).expect("a connection");
             send(&mut socket, &json!({"id": subscription["id"], "type": "result", "success": true, "result": null}));
             send(&mut socket, &json!({"id": subscription["id"], "type": "event", "event": first}));
             for text in to_say {
-                socket.send(Message::text(text)).unwrap();
+                socket.send(Message::text(text)).expect("a connection");
             }
         });
         House { port, told, say: Some(say), thread: Some(thread) }
     }
 
     fn say(&self, text: impl ToString) {
-        self.say.as_ref().expect("open").send(text.to_string()).unwrap();
+        self.say.as_ref().expect("open").send(text.to_string()).expect("a connection");
     }
 }
 
