@@ -111,8 +111,8 @@ pub fn system(image: &Image) -> WireReading {
     if !is_alive {
         return reading;
     }
-    reading.generation_w = generation;
-    reading.consumption_w = consumption.filter(|watts| knows_input || *watts != 0.0);
+    reading.generation_w = generation.and_then(ems::generation);
+    reading.consumption_w = consumption.filter(|watts| knows_input || *watts != 0.0).map(|watts| watts.max(0.0));
     if grid_is_real {
         reading.grid_w = sum(grid);
         reading.grid_phase_w = Some(grid.to_vec());
