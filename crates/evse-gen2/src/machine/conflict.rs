@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use evse::EventLevel;
-use gen2_protocol::{MasterMessage, Message, TwcId};
+use gen2_protocol::{MasterMessage, Message, Sign, TwcId};
 
 use super::controller::{Controller, Line};
 
@@ -22,8 +22,9 @@ const GONE_AFTER: Duration = Duration::from_secs(60);
 const GONE_AFTER_MOST: Duration = Duration::from_secs(600);
 /// A connector keeps announcing itself with our id: after this many announcements in vain we choose another.
 const MOST_COLLISIONS: u32 = 3;
-/// Sign changes of one id within [`SIGN_WINDOW`] that mean two connectors share it.
-const SIGN_CHANGES: usize = 3;
+/// So often must one id come back to a sign that it had before within [`SIGN_WINDOW`] to be two connectors: one that
+/// restarts shows a new sign each time.
+const SIGN_RETURNS: usize = 2;
 const SIGN_WINDOW: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Clone, Copy)]
@@ -206,20 +207,22 @@ impl Controller {
         self.announce(own, now);
     }
 
-    /// An id's sign changed. Once is a restart; again and again, it is two connectors with one id.
-    pub(super) fn sign_changed(&mut self, id: TwcId, now: Instant) {
+    /// An id's sign changed. Once is a restart; to and fro, it is two connectors with one id.
+    pub(super) fn sign_changed(&mut self, id: TwcId, former: Sign, now: Instant) {
         let Some(connector) = self.connectors.get_mut(&id) else { return };
-        connector.sign_changes.push_back(now);
-        let recent = |at: &Instant| now.saturating_duration_since(*at) <= SIGN_WINDOW;
-        connector.sign_changes.retain(recent);
-        if connector.sign_changes.len() >= SIGN_CHANGES && self.announcing.is_none() {
-            connector.sign_changes.clear();
+        connector.former_signs.push_back((now, former));
+        connector.former_signs.retain(|(at, _)| now.saturating_duration_since(*at) <= SIGN_WINDOW);
+        let signs: Vec<Sign> = connector.former_signs.iter().map(|(_, sign)| *sign).chain(connector.sign).collect();
+        let returns =
+            (0..signs.len()).filter(|at| signs.iter().take(*at).any(|earlier| Some(earlier) == signs.get(*at)));
+        if returns.count() >= SIGN_RETURNS && self.announcing.is_none() {
+            connector.former_signs.clear();
             self.tell(
                 Some(id),
                 EventLevel::Warning,
                 "shared_id",
                 format!(
-                    "two connectors seem to use the id {id} (or one restarts all the time): both are asked to choose others. If \
+                    "two connectors seem to use the id {id}: both are asked to choose others. If \
                      this repeats, switch one of them off and on"
                 ),
             );

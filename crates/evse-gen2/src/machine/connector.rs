@@ -61,7 +61,7 @@ pub(crate) struct Connector {
     pub(crate) missed: u32,
     /// Link-readys since its last answer, although heartbeats were sent.
     pub(crate) deaf_link_readys: u32,
-    pub(crate) sign_changes: VecDeque<Instant>,
+    pub(crate) former_signs: VecDeque<(Instant, Sign)>,
     pub(crate) led_by_other: bool,
 
     pub(crate) heard: Option<Heard>,
@@ -117,7 +117,7 @@ impl Connector {
             due: now,
             missed: 0,
             deaf_link_readys: 0,
-            sign_changes: VecDeque::new(),
+            former_signs: VecDeque::new(),
             led_by_other: false,
             heard: None,
             doubted: None,

@@ -38,7 +38,8 @@ impl Controller {
             self.create(id, ready.version, now);
         }
         let Some(connector) = self.connectors.get_mut(&id) else { return };
-        let restarted = known && connector.sign.is_some_and(|sign| sign != ready.sign);
+        let former_sign = connector.sign.filter(|sign| *sign != ready.sign);
+        let restarted = known && former_sign.is_some();
         let silenced = connector.is_silenced(now);
         connector.sign = Some(ready.sign);
         connector.heard_at = now;
@@ -68,9 +69,9 @@ impl Controller {
         if !known || restarted || returned {
             self.ledger.link_up(id, ready.version, now);
         }
-        if restarted {
+        if let Some(former) = former_sign {
             self.tell(Some(id), EventLevel::Info, "connector_restarted", format!("{id} has restarted"));
-            self.sign_changed(id, now);
+            self.sign_changed(id, former, now);
         }
         if !known {
             self.welcome(id);

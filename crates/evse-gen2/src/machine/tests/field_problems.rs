@@ -491,6 +491,13 @@ fn a_connector_that_keeps_our_id_makes_us_choose_another() {
 #[test]
 fn two_connectors_with_one_id_are_both_asked_to_choose() {
     let mut pair = Pair::new(settings(32, 32), Vec::new(), 0, 5).open();
+    for sign in [3, 4, 5, 6, 7] {
+        let ready =
+            SlaveLinkReady { slave: A, sign: Sign(sign), rated: CentiAmps(3_200), version: ProtocolVersion::V2 };
+        pair.machine.handle_message(&Message::SlaveLinkReady(ready), false, pair.now);
+        pair.live(3);
+    }
+    assert!(!pair.has_news("shared_id"), "restarts are no conflict");
     for sign in [1, 2, 1, 2, 1] {
         let ready =
             SlaveLinkReady { slave: A, sign: Sign(sign), rated: CentiAmps(3_200), version: ProtocolVersion::V2 };

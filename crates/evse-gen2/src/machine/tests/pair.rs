@@ -393,7 +393,28 @@ fn storm(seed: u64, latency: u64, faults: Faults) {
     }
     assert_eq!(pair.link.bus().harmful_messages(), 0);
     assert_eq!(pair.link.bus().unknown_messages(), 0);
-    assert!(pair.worst_draw > Amps::from_whole(5), "nothing was charged at all: seed {seed}");
+
+    // When the weather clears, everybody charges.
+    pair.link.bus_mut().set_faults(Faults::NONE);
+    for index in 0..count {
+        let bus = pair.link.bus_mut();
+        bus.set_ailment(pair.now, index, Ailment::None).unwrap();
+        bus.unplug(pair.now, index).unwrap();
+    }
+    pair.live(90);
+    for index in 0..count {
+        let fresh = CarSettings { soc: units::Percent::new(5.0).unwrap(), ..car() };
+        pair.link.bus_mut().plug_in(pair.now, index, fresh).unwrap();
+    }
+    pair.live(10);
+    for index in 0..count {
+        pair.grant(id(0x4000 + u16::try_from(index).unwrap()), 6);
+    }
+    pair.live(120);
+    for connector in pair.link.bus().connectors() {
+        assert!(connector.draw.l1 >= Amps::from_whole(5), "seed {seed}: {connector:?} {:?}", pair.status(connector.id));
+    }
+    assert_eq!(pair.breach, None);
 }
 
 /// `GEN2_STORMS=10` runs ten times as many seeds.
