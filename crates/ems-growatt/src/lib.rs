@@ -90,6 +90,7 @@ fn open(section: &mut Section, shared: &Shared) -> Option<Box<dyn Ems>> {
         boost,
         interval: Duration::from_secs_f64(interval),
         gate: LoginGate::new(LOGIN_PAUSES.0, LOGIN_PAUSES.1),
+        is_refused: false,
         user: None,
         devices: None,
     }))
@@ -121,6 +122,8 @@ struct Growatt {
     boost: Option<Boost>,
     interval: Duration,
     gate: LoginGate,
+    /// Whether the last login was refused.
+    is_refused: bool,
     /// The user's number, while a session is thought to be good.
     user: Option<String>,
     devices: Option<(Instant, Vec<Device>)>,
@@ -178,9 +181,11 @@ impl Growatt {
         match result {
             Ok(Login::Good { user }) => {
                 self.user = Some(user);
+                self.is_refused = false;
                 Ok(())
             }
             Ok(Login::Refused { code }) => {
+                self.is_refused = true;
                 let hint =
                     if code == "502" { "`username` or `password` is wrong" } else { "check `username` and `password`" };
                 let text = format!(
@@ -298,8 +303,10 @@ impl Ems for Growatt {
 /// A session that ended is renewed; when logins are not allowed yet, what the cloud said stands, with the time to wait.
 fn log_in_again(source: &mut Growatt, now: Instant, said: &EmsError) -> Result<(), EmsError> {
     source.user = None;
-    source.log_in(now).map_err(|error| match error.retry_after() {
-        Some(wait) if error.kind() == EmsErrorKind::Denied && !error.to_string().contains("Growatt refuses") => {
+    let allowed = source.log_in(now);
+    let is_refused = source.is_refused;
+    allowed.map_err(|error| match error.retry_after() {
+        Some(wait) if error.kind() == EmsErrorKind::Denied && !is_refused => {
             EmsError::new(EmsErrorKind::Retry, format!("{said}; the next login is in {} s", wait.as_secs())).after(wait)
         }
         _ => error,

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
@@ -16,6 +17,7 @@ use serde_json::Value;
 pub struct Keep {
     folder: Mutex<Option<PathBuf>>,
     memory: Mutex<HashMap<String, Value>>,
+    has_warned: AtomicBool,
 }
 
 impl Keep {
@@ -34,10 +36,11 @@ impl Keep {
         serde_json::from_str(&text).ok()
     }
 
-    /// Keeps a value. A file that cannot be written is said in the log: what is kept only saves a call or a login.
+    /// Keeps a value. A file that cannot be written is said in the log once: what is kept only saves a call or a login.
     pub fn save(&self, path: &str, value: Value) {
         if let Some(file) = self.file(path)
             && let Err(error) = write(&file, &value)
+            && !self.has_warned.swap(true, Ordering::Relaxed)
         {
             log::warn!("{} cannot be written ({error}); give the program write access to its folder", file.display());
         }

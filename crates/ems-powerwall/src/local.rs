@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use ems::{Attribute, Ems, EmsError, EmsErrorKind, EmsReading, Pace, Stop, WireReading};
 use ems_http::{LoginGate, Stamp};
-use http_client::{Auth, Client};
+use http_client::{Auth, Client, HttpError};
 use json_pick::{Doc, PickError};
 use serde_json::{Value, json};
 
@@ -100,10 +100,7 @@ impl Gateway {
     }
 
     fn get<T>(&self, path: &str, parse: impl Fn(&Value) -> Result<T, PickError>) -> Result<T, EmsError> {
-        let answer = self.client.get_json(path).map_err(|error| match error.status() {
-            Some(404) => no_local_interface(),
-            status => busy(ems_http::failed(&error), status),
-        })?;
+        let answer = self.client.get_json(path).map_err(|error| trouble(&error, error.status()))?;
         parse(&answer).map_err(|error| ems_http::garbled(&error))
     }
 
@@ -113,7 +110,11 @@ impl Gateway {
     }
 
     fn poll(&mut self, now: Instant) -> Result<EmsReading, EmsError> {
-        let found = self.get("/api/meters/aggregates", aggregates).map_err(|error| self.why_stopped(error))?;
+        let answer = self.client.get_json("/api/meters/aggregates").map_err(|error| match error.status() {
+            Some(502) => self.why_stopped(ems_http::failed(&error)),
+            status => trouble(&error, status),
+        })?;
+        let found = aggregates(&answer).map_err(|error| ems_http::garbled(&error))?;
         self.gate.proven(now);
         let mut values = found.values;
         values.battery_soc = self.bonus("/api/system_status/soe", state_of_energy);
@@ -128,9 +129,6 @@ impl Gateway {
 
     /// An empty 502 is what a stopped site controller looks like; the gateway tells whether that is so.
     fn why_stopped(&self, error: EmsError) -> EmsError {
-        if error.kind() != EmsErrorKind::Retry || !error.to_string().contains("502") {
-            return error;
-        }
         match self.bonus("/api/sitemaster", is_running) {
             Some(false) => EmsError::new(
                 EmsErrorKind::Asleep,
@@ -207,6 +205,14 @@ impl Ems for Gateway {
 
     fn pace(&self) -> Pace {
         Pace::Every(INTERVAL)
+    }
+}
+
+/// What a page's status means at a gateway.
+fn trouble(error: &HttpError, status: Option<u16>) -> EmsError {
+    match status {
+        Some(404) => no_local_interface(),
+        status => busy(ems_http::failed(error), status),
     }
 }
 
