@@ -5,7 +5,36 @@ use ems::EmsDriver;
 use crate::controllers::ControllerDriver;
 
 /// Energy sources by their names under `sources`.
-const EMS: &[EmsDriver] = &[ems_dsmr::DRIVER, ems_dsmrreader::DRIVER, ems_enphase::DRIVER, ems_exec::DRIVER, ems_fronius::DRIVER, ems_growatt::DRIVER, ems_hass::DRIVER, ems_homewizard::DRIVER, ems_kostal::DRIVER, ems_modbus::DRIVER, ems_mqtt::DRIVER, ems_openhab::DRIVER, ems_powerwall::DRIVER, ems_shelly::DRIVER, ems_sma::DRIVER, ems_solaredge::DRIVER, ems_solarlog::DRIVER, ems_url::DRIVER, ems_victron::DRIVER];
+const EMS: &[EmsDriver] = &[
+    ems_dsmr::DRIVER,
+    ems_dsmrreader::DRIVER,
+    ems_enphase::DRIVER,
+    ems_exec::DRIVER,
+    ems_forecast_solar::DRIVER,
+    ems_fronius::DRIVER,
+    ems_growatt::DRIVER,
+    ems_hass::DRIVER,
+    ems_homewizard::DRIVER,
+    ems_iotawatt::DRIVER,
+    ems_kostal::DRIVER,
+    ems_modbus::DRIVER,
+    ems_mqtt::DRIVER,
+    ems_open_meteo::DRIVER,
+    ems_openhab::DRIVER,
+    ems_openweathermap::DRIVER,
+    ems_p1monitor::DRIVER,
+    ems_powerwall::DRIVER,
+    ems_shelly::DRIVER,
+    ems_sma::DRIVER,
+    ems_smartme::DRIVER,
+    ems_smartpi::DRIVER,
+    ems_solaredge::DRIVER,
+    ems_solarlog::DRIVER,
+    ems_ted::DRIVER,
+    ems_tibber_pulse::DRIVER,
+    ems_url::DRIVER,
+    ems_victron::DRIVER,
+];
 
 /// What the configuration can name.
 pub struct Drivers {
