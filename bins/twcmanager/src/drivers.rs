@@ -8,6 +8,8 @@ use crate::controllers::ControllerDriver;
 const EMS: &[EmsDriver] = &[
     ems_dsmr::DRIVER,
     ems_dsmrreader::DRIVER,
+    ems_efergy::DRIVER,
+    ems_emoncms::DRIVER,
     ems_enphase::DRIVER,
     ems_exec::DRIVER,
     ems_forecast_solar::DRIVER,
