@@ -13,6 +13,7 @@
 //! | --- | --- |
 //! | `controller` | the machine that leads the bus: its state and what reaches it |
 //! | `schedule` | whose turn it is on the line, and what is sent |
+//! | `intake` | what connectors say about themselves |
 //! | `linkup` | connectors that appear, restart, change their id, vanish |
 //! | `conflict` | other controllers, echoes, identities that collide |
 //! | `ledger`, `offer`, `spike` | how much each connector may be told |
@@ -23,6 +24,7 @@
 mod conflict;
 mod connector;
 mod controller;
+mod intake;
 mod ledger;
 mod linkup;
 mod listen;
