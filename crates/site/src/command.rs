@@ -50,6 +50,11 @@ pub enum Command {
         /// The value; `null` removes the key.
         value: Value,
     },
+    /// Change several values of `settings.json` that belong together: all of them, before anything is decided, or none.
+    SetSettings(
+        /// Keys and values as in [`Command::SetSetting`], in order.
+        Vec<(String, Value)>,
+    ),
     /// Hold a policy by name for a while, whatever its conditions say; `None` ends that.
     HoldPolicy {
         /// Its name.

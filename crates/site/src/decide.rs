@@ -75,6 +75,7 @@ impl Site {
         let bounds = self.bounds(scale);
         self.share(now, scale, &bounds);
         self.settle_alerts(now, &bounds.grid, &bounds.fuse);
+        self.record(now);
         self.plan_wake(now);
     }
 

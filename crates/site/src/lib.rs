@@ -20,6 +20,7 @@
 //! | `words` | every sentence that people read |
 //! | `view`, `notes`, `alerts` | the snapshot; what somebody should know |
 //! | `obey`, `prefs` | commands; what people set for a charging point |
+//! | `record` | what is kept of the past |
 //!
 //! # What holds at every decision
 //! * Nothing is shared out beyond the wiring, the grid limit and the main fuse, in any policy; a breach lowers the offers in
@@ -43,6 +44,7 @@ mod output;
 mod point;
 mod port;
 mod prefs;
+mod record;
 mod session;
 mod setup;
 mod site;

@@ -44,7 +44,8 @@ impl Site {
             Command::SetPriority { evse, priority } => self.prefer(&evse, None, Some(priority))?,
             Command::Start { evse } => self.start_or_stop(evse.as_ref(), true)?,
             Command::Stop { evse } => self.start_or_stop(evse.as_ref(), false)?,
-            Command::SetSetting { key, value } => self.set_setting(&key, value)?,
+            Command::SetSetting { key, value } => self.set_settings(vec![(key, value)])?,
+            Command::SetSettings(changes) => self.set_settings(changes)?,
             Command::HoldPolicy { name, duration } => self.hold(now, name.as_deref(), duration)?,
         }
         self.judge_now = true;
@@ -110,19 +111,16 @@ impl Site {
         Ok(())
     }
 
-    fn set_setting(&mut self, key: &str, value: Value) -> Result<(), Refusal> {
-        if key.is_empty() || key.len() > 64 || key.chars().any(char::is_control) {
-            return Err(invalid("a setting has a name of 1 to 64 printable characters"));
+    fn set_settings(&mut self, changes: Vec<(String, Value)>) -> Result<(), Refusal> {
+        for (key, value) in &changes {
+            check_setting(key, value)?;
         }
-        if value.is_null() {
-            self.settings.remove(key);
-        } else {
-            if NUMBERS.contains(&key)
-                && policy::Fact::from_json(&value).number().is_none_or(|number| !number.is_finite())
-            {
-                return Err(invalid(format!("`{key}` must be a number, not {value}")));
+        for (key, value) in changes {
+            if value.is_null() {
+                self.settings.remove(&key);
+            } else {
+                self.settings.set_value(&key, value);
             }
-            self.settings.set_value(key, value);
         }
         for (id, point) in &mut self.points {
             (point.is_enabled, point.priority) = prefs::of(&self.settings, id);
@@ -146,6 +144,17 @@ impl Site {
         let text = format!("there is no policy \"{name}\": there are {}", names.join(", "));
         Err(Refusal { kind: RefusalKind::NotFound, text })
     }
+}
+
+fn check_setting(key: &str, value: &Value) -> Result<(), Refusal> {
+    if key.is_empty() || key.len() > 64 || key.chars().any(char::is_control) {
+        return Err(invalid("a setting has a name of 1 to 64 printable characters"));
+    }
+    let is_number = || policy::Fact::from_json(value).number().is_some_and(f64::is_finite);
+    if NUMBERS.contains(&key) && !value.is_null() && !is_number() {
+        return Err(invalid(format!("`{key}` must be a number, not {value}")));
+    }
+    Ok(())
 }
 
 fn invalid(text: impl Into<String>) -> Refusal {

@@ -72,7 +72,7 @@ pub enum Event {
         /// The stable word for what bounds the offer.
         reason: &'static str,
     },
-    /// Power flows of the whole site after a reading.
+    /// Power flows after a reading of a source; and once a minute those of the whole site, without a source.
     Reading(FlowEvent),
     /// Another policy took over.
     Policy {
@@ -126,7 +126,7 @@ pub struct SessionEvent {
 /// Power flows of the whole site; `None` is unknown.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FlowEvent {
-    /// The source whose reading this came with.
+    /// The source whose reading this came with; empty for the site as a whole.
     pub source: String,
     /// Generation.
     pub generation: Option<Watts>,

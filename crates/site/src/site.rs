@@ -75,6 +75,7 @@ pub struct Site {
     pub(crate) alerts: Alerts,
     pub(crate) remarks: Vec<Condition>,
     pub(crate) save_error: Option<String>,
+    pub(crate) record: crate::record::Record,
     pub(crate) state: State,
 }
 
@@ -159,6 +160,7 @@ impl Site {
             alerts: Alerts::default(),
             remarks,
             save_error: None,
+            record: crate::record::Record::default(),
             state: State {
                 surplus: None,
                 grantable: Err(NoSurplus::Awaiting("generation")),

@@ -76,9 +76,36 @@ fn commands_that_cannot_be_are_refused() {
             RefusalKind::NotFound,
         ),
         (Command::SetSetting { key: "scheduledAmpsMax".into(), value: json!("much") }, RefusalKind::Invalid),
+        (
+            Command::SetSettings(vec![
+                ("scheduledAmpsStartHour".into(), json!(5)),
+                ("scheduledAmpsMax".into(), json!("much")),
+            ]),
+            RefusalKind::Invalid,
+        ),
     ] {
         assert_eq!(command(&mut house, wrong.clone()), Err(kind), "{wrong:?}");
     }
+    assert_ne!(
+        house.site.settings()["scheduledAmpsStartHour"],
+        5,
+        "of settings that belong together all are taken or none"
+    );
+}
+
+#[test]
+fn what_cars_drew_is_kept_in_steps_of_five_minutes() {
+    let mut house = house();
+    command(&mut house, charge_now(10, 1200)).unwrap();
+    house.run(3600);
+    let settings = config::Settings::from_map(house.site.settings().clone());
+    let kept = settings.history();
+    // Twenty minutes of charging touch four or five entries; the rest of the hour leaves none.
+    assert!((4..=5).contains(&kept.len()), "{kept:?}");
+    let energy: f64 = kept.iter().map(|(_, watts)| watts.get() / 12.0).sum();
+    let expected = 10.0 * 230.0 / 3.0;
+    assert!((energy - expected).abs() < expected * 0.1, "{energy} Wh of {expected}: {kept:?}");
+    assert!(kept.iter().all(|(time, _)| time.parse::<jiff::Timestamp>().is_ok_and(|at| at.as_second() % 300 == 0)));
 }
 
 #[test]
