@@ -19,13 +19,14 @@ use journal::{Journal, Store};
 use serde_json::{Map, Value};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use site::{SessionEvent, SiteSetup};
+use site::{SessionEvent, SitePort, SiteSetup};
 use site_thread::{Mailbox, SiteThread};
 
 use crate::configuration::Configuration;
 use crate::controllers::ControllerDriver;
 use crate::drivers::Drivers;
 use crate::outlets::{ProgramOutlets, Saver, call_webhooks, session_of, webhook_queue};
+use crate::talk::Talk;
 use crate::{check, plan, webhook};
 
 /// Name of the journal, beside the settings.
@@ -51,6 +52,8 @@ pub struct Plan {
     pub settings: Map<String, Value>,
     /// Where the page is served.
     pub listen: Option<Listen>,
+    /// Front ends that go out to others.
+    pub talk: Talk,
     /// The configuration as it may be shown.
     pub masked: Value,
 }
@@ -70,6 +73,8 @@ pub fn run(named: Option<&Path>, drivers: &Drivers) -> ExitCode {
         return ExitCode::from(2);
     };
     let folder = config.site.settings_path.clone();
+    // Tokens and counts of calls that outlive a restart; the sources ask for them when they are first read.
+    shared.get::<ems_http::Keep>().use_folder(&folder.join("sources"));
     // A peek for the few choices that the bus needs; the store is opened properly once the bus runs.
     let peeked = SettingsStore::peek(&folder);
     let mut buses = match plan::buses(&config, &peeked) {
@@ -106,6 +111,7 @@ pub fn run(named: Option<&Path>, drivers: &Drivers) -> ExitCode {
             .control
             .http
             .map(|port| Listen::everywhere(port).or_next_ports(FURTHER_PORTS).named("control.HTTP.listenPort")),
+        talk: Talk::of(&config, shared.get()),
         masked: configuration.masked,
     };
     let code = serve(plan);
@@ -180,6 +186,12 @@ pub fn serve(plan: Plan) -> ExitCode {
             }
         }
     });
+    let talking = plan.talk.start(&(Arc::new(site.handle()) as Arc<dyn SitePort>), || {
+        log::info!("somebody asks over MQTT for the program to end");
+        if let Err(error) = signal_hook::low_level::raise(SIGINT) {
+            log::error!("it cannot be ended: {error}");
+        }
+    });
     let sink: Arc<dyn ReadingSink> = Arc::clone(&mailbox) as _;
     let sources = ems_host::run(plan.sources, &sink);
     log::info!("twcmanager {} is ready", env!("CARGO_PKG_VERSION"));
@@ -189,6 +201,7 @@ pub fn serve(plan: Plan) -> ExitCode {
     if let Some(server) = server {
         server.shutdown();
     }
+    talking.shutdown();
     if !sources.shutdown(SOURCES_PATIENCE) {
         log::debug!("a source is still in the middle of a call and is left behind");
     }
