@@ -64,6 +64,12 @@ impl Bus {
         f64::from(view.limit.0) / 100.0
     }
 
+    /// Heartbeats that were heard on the bus, for whichever connector.
+    #[must_use]
+    pub fn heartbeats(&self) -> u32 {
+        self.handle.with(|bus, _| bus.heartbeats())
+    }
+
     /// What flows through the most loaded phase of the supply, in amps.
     #[must_use]
     pub fn drawn(&self) -> f64 {

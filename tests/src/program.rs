@@ -202,6 +202,12 @@ impl Program {
         answer.unwrap_or_else(|error| panic!("{path}: {error}")).status().as_u16()
     }
 
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The snapshot.
     #[must_use]
     pub fn snapshot(&self) -> Value {
