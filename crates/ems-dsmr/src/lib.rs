@@ -5,10 +5,11 @@
 //! ```
 //!
 //! The meter pushes a telegram each second or each ten seconds; every one becomes a reading at once. What telegrams are and
-//! tell is in the crate `p1-telegram`.
+//! tell is in the crate `p1-telegram`. Readers that tell single values over HTTP are asked each five seconds.
 //!
 //! Facts: DSMR companion standards; configuration and quirks in `docs/ems/dsmr.md`.
 
+mod http;
 mod port;
 mod receiver;
 
@@ -21,6 +22,7 @@ use ems::{
 use ems_meter::{Role, WHOLE_AMPS};
 use p1_telegram::Decryptor;
 
+pub use http::{actual, sensor};
 use port::{Place, Port};
 use receiver::Receiver;
 
@@ -50,6 +52,11 @@ pub const DRIVER: EmsDriver = EmsDriver {
             "Address of a network gateway that passes the bytes on, instead of a cable",
         ),
         KeySpec::new("port", KeyKind::Port, "Its port"),
+        KeySpec::new(
+            "url",
+            KeyKind::Text,
+            "Address of a reader that tells values over HTTP (ESPHome, DSMR-logger), instead",
+        ),
         KeySpec::new("decryptionKey", KeyKind::Secret, "Key of an encrypted port (Luxembourg), from the grid operator"),
         KeySpec::new(
             "requireChecksum",
@@ -60,7 +67,10 @@ pub const DRIVER: EmsDriver = EmsDriver {
     open,
 };
 
-fn open(section: &mut Section, _: &Shared) -> Option<Box<dyn Ems>> {
+fn open(section: &mut Section, shared: &Shared) -> Option<Box<dyn Ems>> {
+    if let Some(url) = section.text("url") {
+        return http::open(section, shared, &url);
+    }
     let place = match section.text("host") {
         Some(host) => network(section, &host),
         None => serial(section),
@@ -265,6 +275,8 @@ mod tests {
         assert_eq!(problems(r#"{"host": "tcp://p1.local:2001"}"#), none);
         assert_eq!(problems(r#"{"host": "192.0.2.7"}"#), ["sources.DSMR.port"]);
         assert_eq!(problems(r#"{"host": "x.x.x.x", "port": 23}"#), ["sources.DSMR.host"]);
+        assert_eq!(problems(r#"{"url": "http://slimmelezer.local"}"#), none);
+        assert_eq!(problems(r#"{"url": "ftp://slimmelezer.local"}"#), ["sources.DSMR.url"]);
         assert_eq!(problems(r#"{"baudrate": 1.5}"#), ["sources.DSMR.baudrate"]);
         assert_eq!(problems(r#"{"decryptionKey": "abc"}"#), ["sources.DSMR.decryptionKey"]);
         assert_eq!(problems(r#"{"host": "a", "port": 23, "serialPort": "/dev/x"}"#), ["sources.DSMR.serialPort"]);

@@ -16,6 +16,7 @@ use aes_gcm::aes::Aes128;
 use aes_gcm::{AesGcm, Key, Nonce};
 use ems::{Attribute, Ems, EmsErrorKind, EmsReading, Section, Shared, Stop, StopHandle, WireReading};
 use ems_dsmr::DRIVER;
+use recordings::{Answer, Peer};
 use serde_json::{Value, json};
 
 const KEY: &str = "0123456789ABCDEF0123456789ABCDEF";
@@ -202,6 +203,30 @@ fn a_waiting_driver_ends_when_asked() {
     let thread = std::thread::spawn(move || driver.read(&stop).map_err(|error| error.kind()));
     handle.end();
     assert_eq!(thread.join().unwrap(), Err(EmsErrorKind::Stopped));
+}
+
+#[test]
+fn readers_that_tell_values_over_http_are_found_out() {
+    let peer = Peer::start(|asked| match asked.path() {
+        "/sensor/power_consumed" => Answer::json(r#"{"id": "a", "value": 0.532, "state": "0.532 kW"}"#),
+        "/sensor/power_produced" => Answer::json(r#"{"id": "b", "value": 100, "state": "100 W"}"#),
+        "/api/v1/sm/actual" => Answer::html("<html>start</html>"),
+        _ => Answer::status(404),
+    });
+    let mut driver = open(json!({"url": peer.url()}));
+    for _ in 0..2 {
+        assert_eq!(watts(&driver.read(&Stop::never()).unwrap()), Some(432.0));
+    }
+    assert_eq!((peer.count("/api/v2/sm/actual"), peer.count("/sensor/power_consumed")), (1, 2));
+    for (answer, kind) in [
+        (Answer::json(r#"{"state": "NA"}"#), EmsErrorKind::Retry),
+        (Answer::status(404), EmsErrorKind::Misconfigured),
+        (Answer::status(500), EmsErrorKind::Retry),
+        (Answer::status(429), EmsErrorKind::RateLimited),
+    ] {
+        let peer = Peer::start(move |_| answer.clone());
+        assert_eq!(open(json!({"url": peer.url()})).read(&Stop::never()).unwrap_err().kind(), kind);
+    }
 }
 
 /// A pseudo-terminal: the meter's end, and the name of the other.
