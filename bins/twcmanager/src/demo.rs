@@ -19,6 +19,7 @@ use units::{Amps, PerPhase, Percent, Phases, Volts, Watts};
 
 use crate::run::{Plan, serve};
 use crate::simulation::Simulation;
+use crate::talk::Talk;
 
 /// A day of sun.
 const DAY: Duration = Duration::from_secs(600);
@@ -69,6 +70,7 @@ pub fn run(port: u16) -> ExitCode {
         // The sun shines at any hour here, so surplus is followed at any hour.
         settings: json!({"nonScheduledAction": 3}).as_object().cloned().unwrap_or_default(),
         listen: Some(Listen::loopback(port).named("--port")),
+        talk: Talk::default(),
         masked: json!({"config": {"demo": true}}),
     };
     let code = serve(plan);

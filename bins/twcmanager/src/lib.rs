@@ -38,6 +38,7 @@ mod outlets;
 mod plan;
 mod run;
 mod simulation;
+mod talk;
 mod webhook;
 
 use std::process::ExitCode;
