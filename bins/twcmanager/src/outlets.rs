@@ -246,12 +246,13 @@ impl Saver {
             }
             let Some(settings) = waiting.newest.take() else { return };
             drop(waiting);
-            match save(settings) {
+            let result = save(settings);
+            match &result {
                 Ok(()) if is_failing => log::info!("settings can be saved again"),
-                Ok(()) => {}
                 Err(error) if !is_failing => log::error!("{error}"),
-                Err(_) => {}
+                _ => {}
             }
+            is_failing = result.is_err();
         }
     }
 
