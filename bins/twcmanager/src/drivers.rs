@@ -26,6 +26,7 @@ const EMS: &[EmsDriver] = &[
     ems_openweathermap::DRIVER,
     ems_p1monitor::DRIVER,
     ems_powerwall::DRIVER,
+    ems_sct013::DRIVER,
     ems_shelly::DRIVER,
     ems_sma::DRIVER,
     ems_smartme::DRIVER,
@@ -36,6 +37,7 @@ const EMS: &[EmsDriver] = &[
     ems_tibber_pulse::DRIVER,
     ems_url::DRIVER,
     ems_victron::DRIVER,
+    ems_volkszaehler::DRIVER,
 ];
 
 /// What the configuration can name.
