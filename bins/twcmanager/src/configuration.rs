@@ -112,6 +112,7 @@ fn key_of(spec: &ems::KeySpec) -> config::Key {
         KeyKind::Port => config::Kind::Integer,
         KeyKind::Flag => config::Kind::Flag,
         KeyKind::Texts => config::Kind::Texts,
+        KeyKind::Numbers => config::Kind::Numbers,
         KeyKind::Objects => config::Kind::Any,
     };
     config::Key::new(spec.name, kind, spec.help)

@@ -33,7 +33,7 @@ pub const DRIVER: EmsDriver = EmsDriver {
         KeySpec::new("APIKey", KeyKind::Secret, "Key of your account there; the free one suffices"),
         KeySpec::new(
             "PeakKW",
-            KeyKind::Texts,
+            KeyKind::Numbers,
             "Peak power in kW on a clear day of each month: 12 numbers from January on",
         ),
         KeySpec::new(

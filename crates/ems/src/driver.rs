@@ -85,6 +85,8 @@ pub enum KeyKind {
     Flag,
     /// A text or a list of texts.
     Texts,
+    /// A list of numbers.
+    Numbers,
     /// An object or a list of objects.
     Objects,
 }
