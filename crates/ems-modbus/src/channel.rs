@@ -5,7 +5,7 @@ use ems_registers::{Image, same_sign};
 use modbus::{Format, Table};
 
 /// Beyond these a meter of a house says "no value" or "overflow": 0x7FFFFFFF on Carlo Gavazzi and ABB, for instance.
-const MOST_WATTS: f64 = 1e6;
+pub(crate) const MOST_WATTS: f64 = 1e6;
 const MOST_AMPS: f64 = 1e4;
 const MOST_VOLTS: f64 = 1e3;
 
@@ -87,8 +87,14 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// Gives the currents the direction of their phase's power.
+    /// Gives the currents the direction of their phase's power, and drops what no house can have.
     pub(crate) fn signed(mut self) -> Meter {
+        let within =
+            |values: [Option<f64>; 3], most: f64| values.map(|value| value.filter(|value| value.abs() <= most));
+        self.watts = self.watts.filter(|watts| watts.abs() <= MOST_WATTS);
+        self.phase_watts = within(self.phase_watts, MOST_WATTS);
+        self.amps = within(self.amps, MOST_AMPS);
+        self.volts = within(self.volts, MOST_VOLTS).map(|volts| volts.filter(|volts| *volts >= 0.0));
         for (amps, watts) in self.amps.iter_mut().zip(self.phase_watts) {
             *amps = amps.map(|amps| same_sign(amps, watts));
         }
@@ -107,7 +113,7 @@ impl Meter {
         reading.grid_w = self.watts;
         reading.grid_phase_w = known(self.phase_watts);
         reading.grid_amps = known(self.amps);
-        reading.grid_volts = known(self.volts.map(|volts| volts.filter(|volts| (0.0..=MOST_VOLTS).contains(volts))));
+        reading.grid_volts = known(self.volts);
     }
 }
 

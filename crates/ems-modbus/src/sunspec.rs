@@ -4,7 +4,7 @@
 
 use modbus::{Block, Format, Number};
 
-use crate::channel::Meter;
+use crate::channel::{MOST_WATTS, Meter};
 
 /// A model with its registers; the block begins at its number.
 #[derive(Debug, Clone, PartialEq)]
@@ -110,6 +110,7 @@ pub fn inverter(model: &Read) -> Option<f64> {
         111..=113 => (model.float(22), model.word(48)),
         _ => (None, None),
     };
+    let watts = watts.filter(|watts| watts.abs() <= MOST_WATTS);
     watts.or_else(|| state.filter(|state| RESTING.contains(state)).map(|_| 0.0))
 }
 
@@ -129,7 +130,7 @@ pub struct Plant {
 /// Power of each DC input of model 160.
 fn inputs(model: &Read) -> Vec<Option<f64>> {
     let count = model.word(8).unwrap_or_default().min(20);
-    (0..count).map(|at| model.scaled(10 + 20 * at + 11, WORD, 4)).collect()
+    (0..count).map(|at| model.scaled(10 + 20 * at + 11, WORD, 4).filter(|watts| *watts <= MOST_WATTS)).collect()
 }
 
 /// Puts inverter, DC inputs and battery models together.
@@ -140,6 +141,7 @@ pub fn plant(models: &[Read], maker: &Maker, invert_battery: bool) -> Plant {
     let battery_sign = if invert_battery { -1.0 } else { 1.0 };
     if let Some(battery) = find(&|id| id == 802) {
         plant.battery = battery.scaled(47, INTEGER, 63).map(|watts| watts * battery_sign);
+        plant.battery = plant.battery.filter(|watts| watts.abs() <= MOST_WATTS);
         plant.soc = battery.scaled(11, WORD, 56);
     }
     if let Some(storage) = find(&|id| id == 124) {
@@ -253,6 +255,9 @@ mod tests {
         fn any_registers_give_finite_numbers_or_none(id in prop::sample::select(vec![101u16, 103, 113, 124, 160, 201, 203, 204, 211, 213, 802, 7]), words in proptest::collection::vec(any::<u16>(), 0..130)) {
             let model = Read { id, block: Block::new(65500, words) };
             let found = meter(&model);
+            let mut grid = ems::WireReading::default();
+            found.as_grid(&mut grid);
+            prop_assert!(grid.into_reading(std::time::Instant::now()).is_ok());
             for number in found.phase_watts.iter().chain(&found.amps).chain(&found.volts).chain([&found.watts]).flatten() {
                 prop_assert!(number.is_finite());
             }

@@ -236,6 +236,21 @@ fn a_device_without_sunspec_or_without_a_meter_is_told() {
 }
 
 #[test]
+fn what_was_recorded_can_be_read_without_the_meter() {
+    let folder = tempfile::tempdir().unwrap();
+    let read_with = |tap: ems_http::Tap, port: u16| {
+        let shared = Shared::new();
+        shared.put(std::sync::Arc::new(tap));
+        let mut section = section(json!({"host": "127.0.0.1", "port": port, "preset": "SDM630"}));
+        read(&mut *(DRIVER.open)(&mut section, &shared).unwrap())
+    };
+    let peer = ModbusPeer::start(sdm630());
+    let live = read_with(ems_http::Tap::record(folder.path()), peer.port()).unwrap();
+    drop(peer);
+    assert_eq!(read_with(ems_http::Tap::replay(folder.path()), 9), Ok(live));
+}
+
+#[test]
 fn wrong_settings_are_named() {
     for (values, key) in [
         (json!({}), "host"),
