@@ -1,6 +1,6 @@
 //! The front of the crate: one request in, one answer out.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use http_door::{Body, Handler, Method, Request, Response};
@@ -8,8 +8,9 @@ use jiff::tz::TimeZone;
 use serde_json::Value;
 use site::{Command, Refusal, RefusalKind, SitePort, Snapshot};
 
-use crate::access::AccessRules;
+use crate::access::{AccessFile, AccessRules, Gate};
 use crate::cache::Cache;
+use crate::ports::{DebugBus, History};
 use crate::route::{Call, Found, Route, find};
 use crate::v2::Live;
 use crate::{compat, health, metrics, page, v2};
@@ -25,8 +26,14 @@ pub struct ApiConfig {
     pub uuid: String,
     /// Who may ask.
     pub access: AccessRules,
+    /// Where password and tokens are kept; without it there never is a password.
+    pub access_file: Option<AccessFile>,
     /// The zone of local time in the answers of old shape.
     pub time_zone: TimeZone,
+    /// The past, when it is written down.
+    pub history: Option<Arc<dyn History>>,
+    /// The bus of Gen 2 connectors, when there is one.
+    pub bus: Option<Arc<dyn DebugBus>>,
 }
 
 impl Default for ApiConfig {
@@ -36,7 +43,10 @@ impl Default for ApiConfig {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uuid: "0".to_owned(),
             access: AccessRules::default(),
+            access_file: None,
             time_zone: TimeZone::system(),
+            history: None,
+            bus: None,
         }
     }
 }
@@ -53,7 +63,11 @@ pub struct Api {
 pub(crate) struct Inner {
     pub config: ApiConfig,
     pub site: Arc<dyn SitePort>,
+    pub gate: Gate,
+    rules: RwLock<Arc<AccessRules>>,
     pub live: Live,
+    /// Why the last debug message was not sent.
+    pub debug_refusal: Mutex<Option<String>>,
     /// Held while a setting is read, changed and written back.
     pub settings_turn: Mutex<()>,
     pub status_cache: Cache<compat::RenderKey>,
@@ -68,9 +82,12 @@ impl Api {
     /// An interface to `site`.
     pub fn new(config: ApiConfig, site: Arc<dyn SitePort>) -> Api {
         let inner = Arc::new(Inner {
+            gate: Gate::new(config.access_file.clone()),
+            rules: RwLock::new(Arc::new(config.access.clone())),
             config,
             site,
             live: Live::default(),
+            debug_refusal: Mutex::new(None),
             settings_turn: Mutex::new(()),
             status_cache: Cache::default(),
             slaves_cache: Cache::default(),
@@ -85,6 +102,11 @@ impl Api {
     pub fn status_object(&self) -> Value {
         let (snapshot, settings) = (self.inner.snapshot(), self.inner.site.settings());
         compat::status_object(&self.inner, &snapshot, &settings, seconds_since_1970())
+    }
+
+    /// Puts other rules of access in force.
+    pub fn set_access(&self, rules: AccessRules) {
+        *self.inner.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
     }
 
     /// Answers one request that arrived at `now`, in seconds since 1970.
@@ -115,11 +137,18 @@ impl Inner {
             }
             Found::Nothing => return nothing_here(request),
         };
-        if let Err(denied) = self.config.access.check(request, route.intent) {
-            log::warn!("refused {} {} from {}: {}", request.method, request.path, request.peer, denied.text);
-            return Response::error(denied.status, &denied.text);
+        if let Err(denied) = self.rules().check(request, route.intent, || self.gate.caller(request, now)) {
+            // To be asked for a password is the ordinary course of things.
+            let level = if denied.status == 401 { log::Level::Debug } else { log::Level::Warn };
+            log::log!(level, "refused {} {} from {}: {}", request.method, request.path, request.peer, denied.text);
+            return denied.response();
         }
         (route.run)(self, &Call { request, now, parameter })
+    }
+
+    /// The rules of access in force.
+    pub(crate) fn rules(&self) -> Arc<AccessRules> {
+        Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The latest snapshot.
@@ -137,6 +166,12 @@ impl Inner {
     pub(crate) fn set(&self, key: &str, value: impl Into<Value>) -> Result<(), Response> {
         let command = Command::SetSetting { key: key.to_owned(), value: value.into() };
         self.site.command(command).map_err(|refusal| refused(&refusal))
+    }
+
+    /// Changes settings that belong together: all of them or none.
+    pub(crate) fn set_all(&self, changes: Vec<(&str, Value)>) -> Result<(), Response> {
+        let changes = changes.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        self.site.command(Command::SetSettings(changes)).map_err(|refusal| refused(&refusal))
     }
 }
 
@@ -171,6 +206,6 @@ fn harden(response: Response) -> Response {
     if has_cache_rule || is_empty { response } else { response.with_header("Cache-Control", "no-store") }
 }
 
-fn seconds_since_1970() -> f64 {
+pub(crate) fn seconds_since_1970() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::api::Inner;
 use crate::route::{Call, Route};
 
-pub(crate) const ROUTES: &[Route] = &[Route::get("/healthz", get)];
+pub(crate) const ROUTES: &[Route] = &[Route::open("/healthz", get)];
 
 /// Seconds without a new snapshot after which the site's thread is taken for dead. It publishes every few seconds.
 const DEAD_AFTER_S: f64 = 60.0;

@@ -6,7 +6,8 @@
 //! | `v2` | `/api/v2/…` | new programs and the page |
 //! | `page` | `/`, `/assets/…` | people |
 //! | `metrics`, `health` | `/metrics`, `/healthz` | monitoring |
-//! | [`AccessRules`] | all of them | decides who may ask |
+//! | [`AccessRules`], [`AccessFile`] | all of them | decide who may ask |
+//! | [`History`], [`DebugBus`] | a few old ones | what else the program is asked |
 //!
 //! An [`Api`] holds a [`site::SitePort`] and turns one request into one answer; sockets are the business of `http-door`.
 //! Answers that many clients poll are rendered once for each snapshot and then shared.
@@ -30,15 +31,24 @@ mod health;
 mod mask;
 mod metrics;
 mod page;
+mod ports;
 mod route;
 #[cfg(test)]
 mod testing;
 mod v2;
 
-pub use access::{Access, AccessRules, Denied, Intent};
+pub use access::{
+    AccessError, AccessFile, AccessRules, Caller, Denied, Intent, LONGEST_PASSWORD, Proof, SHORTEST_PASSWORD,
+};
 pub use api::{Api, ApiConfig};
+pub use ports::{DebugBus, DebugMessage, Flows, History};
 
 /// Every route of the native interface, for whoever checks a description against it.
 pub fn native_routes() -> impl Iterator<Item = (http_door::Method, &'static str)> {
     [v2::ROUTES, health::ROUTES, metrics::ROUTES].into_iter().flatten().map(|route| (route.method, route.path))
+}
+
+/// Every route there is, for whoever asks them all.
+pub fn routes() -> impl Iterator<Item = (http_door::Method, &'static str)> {
+    api::TABLES.into_iter().flatten().map(|route| (route.method, route.path))
 }

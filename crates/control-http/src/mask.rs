@@ -18,12 +18,16 @@ pub(crate) fn masked(value: &Value) -> Value {
                 .collect(),
         ),
         Value::Array(items) => Value::Array(items.iter().map(masked).collect()),
-        other => other.clone(),
+        // Addresses may hold passwords.
+        other => config::masked(other),
     }
 }
 
 /// Whether the name of a setting speaks of a secret.
 pub(crate) fn is_secret(key: &str) -> bool {
+    if config::is_secret_name(key) {
+        return true;
+    }
     let key = key.to_ascii_lowercase();
     let is_expiry = key.ends_with("expiretime");
     !is_expiry
@@ -48,6 +52,7 @@ pub(crate) fn holds_secret(value: &Value) -> bool {
     match value {
         Value::Object(fields) => fields.iter().any(|(key, value)| is_secret(key) || holds_secret(value)),
         Value::Array(items) => items.iter().any(holds_secret),
+        Value::String(text) => text.contains(STARS),
         _ => false,
     }
 }

@@ -10,7 +10,7 @@ use site::{FreshnessView, MeasuredView, Snapshot};
 use crate::api::Inner;
 use crate::route::{Call, Route};
 
-pub(crate) const ROUTES: &[Route] = &[Route::get("/metrics", get)];
+pub(crate) const ROUTES: &[Route] = &[Route::open("/metrics", get)];
 
 fn get(api: &Inner, call: &Call) -> Response {
     let text = render(&api.snapshot(), &api.config.version, call.now);

@@ -10,7 +10,7 @@ const CONTENT_POLICY: &str = "default-src 'none'; script-src 'self'; style-src '
                               manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'";
 
 pub(crate) const ROUTES: &[Route] =
-    &[Route::get("/", index), Route::get("/assets/{file}", asset), Route::get("/favicon.ico", icon)];
+    &[Route::open("/", index), Route::open("/assets/{file}", asset), Route::open("/favicon.ico", icon)];
 
 fn index(_: &Inner, call: &Call) -> Response {
     serve("index.html", call)

@@ -34,9 +34,24 @@ impl Route {
         Route { method: Method::Get, path, intent: Intent::Read, run }
     }
 
+    /// A row that is never closed.
+    pub(crate) const fn open(path: &'static str, run: fn(&Inner, &Call) -> Response) -> Route {
+        Route { method: Method::Get, path, intent: Intent::Open, run }
+    }
+
     /// A row that changes something, in the manner of TWCManager.
     pub(crate) const fn post(path: &'static str, run: fn(&Inner, &Call) -> Response) -> Route {
         Route { method: Method::Post, path, intent: Intent::Command, run }
+    }
+
+    /// A row of the native API with an intent of its own.
+    pub(crate) const fn guarded(
+        intent: Intent,
+        method: Method,
+        path: &'static str,
+        run: fn(&Inner, &Call) -> Response,
+    ) -> Route {
+        Route { method, path, intent, run }
     }
 
     /// A row that changes something through the native API.

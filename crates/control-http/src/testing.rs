@@ -21,6 +21,7 @@ struct State {
     settings: Arc<Value>,
     commands: Vec<Command>,
     refusal: Option<Refusal>,
+    policies: Arc<Value>,
 }
 
 /// Obeys commands in the plainest way and remembers them.
@@ -31,8 +32,14 @@ pub struct FakeSite {
 
 impl FakeSite {
     pub fn new(snapshot: Snapshot, settings: Value) -> FakeSite {
-        let state =
-            State { snapshot: Arc::new(snapshot), settings: Arc::new(settings), commands: Vec::new(), refusal: None };
+        let policies = Arc::new(json!([
+            {"name": "Charge Now", "match": ["settings.chargeNowAmps"], "condition": ["gt"], "value": [0],
+             "charge_amps": "settings.chargeNowAmps", "charge_limit": "config.chargeNowLimit"},
+            {"name": "Track Green Energy", "match": ["settings.nonScheduledAction"], "condition": ["eq"], "value": [3],
+             "background_task": "checkGreenEnergy", "allowed_flex": "config.greenEnergyFlexAmps"},
+        ]));
+        let (snapshot, settings) = (Arc::new(snapshot), Arc::new(settings));
+        let state = State { snapshot, settings, commands: Vec::new(), refusal: None, policies };
         FakeSite { state: Mutex::new(state), news: Condvar::new() }
     }
 
@@ -53,6 +60,11 @@ impl FakeSite {
     /// The commands since the last call.
     pub fn taken(&self) -> Vec<Command> {
         std::mem::take(&mut self.lock().commands)
+    }
+
+    /// Gives another list of policies from now on.
+    pub fn set_policies(&self, policies: Value) {
+        self.lock().policies = Arc::new(policies);
     }
 
     /// Refuses every command from now on.
@@ -82,16 +94,20 @@ impl SitePort for FakeSite {
                 return Err(refusal.clone());
             }
             state.commands.push(command.clone());
-            if let Command::SetSetting { key, value } = &command {
-                let mut settings = (*state.settings).clone();
-                if let Some(fields) = settings.as_object_mut() {
-                    match value {
-                        Value::Null => drop(fields.shift_remove(key)),
-                        value => drop(fields.insert(key.clone(), value.clone())),
-                    }
+            let changes = match &command {
+                Command::SetSetting { key, value } => vec![(key.clone(), value.clone())],
+                Command::SetSettings(changes) => changes.clone(),
+                _ => Vec::new(),
+            };
+            let mut settings = (*state.settings).clone();
+            for (key, value) in changes {
+                match (settings.as_object_mut(), value) {
+                    (Some(fields), Value::Null) => drop(fields.shift_remove(&key)),
+                    (Some(fields), value) => drop(fields.insert(key, value)),
+                    (None, _) => {}
                 }
-                state.settings = Arc::new(settings);
             }
+            state.settings = Arc::new(settings);
         }
         self.publish(|snapshot| obey(snapshot, &command));
         Ok(())
@@ -102,12 +118,7 @@ impl SitePort for FakeSite {
     }
 
     fn policies(&self) -> Arc<Value> {
-        Arc::new(json!([
-            {"name": "Charge Now", "match": ["settings.chargeNowAmps"], "condition": ["gt"], "value": [0],
-             "charge_amps": "settings.chargeNowAmps", "charge_limit": "config.chargeNowLimit"},
-            {"name": "Track Green Energy", "match": ["settings.nonScheduledAction"], "condition": ["eq"], "value": [3],
-             "background_task": "checkGreenEnergy", "allowed_flex": "config.greenEnergyFlexAmps"},
-        ]))
+        Arc::clone(&self.lock().policies)
     }
 }
 

@@ -72,16 +72,6 @@ pub(crate) fn send_stop(api: &Inner, _: &Call) -> Response {
     merge(api.command(Command::Stop { evse: None }).map(|()| Response::new(200)))
 }
 
-/// `/api/sendDebugCommand`: never sent, for some of these frames ruin a connector for good.
-pub(crate) fn send_debug_command(_: &Inner, call: &Call) -> Response {
-    merge(object(call).and_then(|body| {
-        if body.get("commandName").and_then(Value::as_str).is_none() {
-            return Err(Response::error(400, "commandName is required and must be a string"));
-        }
-        Err(Response::error(501, "debug commands are not sent: only messages known to be safe are written to the bus"))
-    }))
-}
-
 /// `/api/sendTeslaAPICommand`: there is no link to a car's maker yet.
 pub(crate) fn send_tesla_api_command(_: &Inner, call: &Call) -> Response {
     merge(object_or_empty(call).and_then(|body| match body.get("commandName").and_then(Value::as_str) {
@@ -135,8 +125,7 @@ pub(crate) fn set_lat_lon(api: &Inner, call: &Call) -> Response {
             body.get(key).and_then(as_number).filter(|value| value.abs() <= most).ok_or_else(|| Response::new(400))
         };
         let (lat, lon) = (within("lat", 90.0)?, within("lon", 180.0)?);
-        api.set("homeLat", lat)?;
-        api.set("homeLon", lon)?;
+        api.set_all(vec![("homeLat", lat.into()), ("homeLon", lon.into())])?;
         Ok(Response::new(204))
     }))
 }

@@ -51,7 +51,7 @@ pub(crate) fn debug_save_toggle(api: &Inner, call: &Call) -> Response {
 /// `/schedule/save`.
 pub(crate) fn schedule_save(api: &Inner, call: &Call) -> Response {
     merge(schedule::from_form(&call.request.body_form()).and_then(|settings| {
-        settings.into_iter().try_for_each(|(key, value)| api.set(key, value))?;
+        api.set_all(settings)?;
         Ok(home())
     }))
 }
@@ -61,10 +61,10 @@ pub(crate) fn home_location(api: &Inner, call: &Call) -> Response {
     let form = call.request.body_form();
     let field = |name: &str| form.iter().find(|(have, _)| have == name).map(|(_, value)| value.as_str());
     let stored = match (field("unset"), field("vehicle")) {
-        (Some(_), _) => api.set("homeLat", Value::Null).and_then(|()| api.set("homeLon", Value::Null)),
+        (Some(_), _) => api.set_all(vec![("homeLat", Value::Null), ("homeLon", Value::Null)]),
         (None, Some(place)) => match place.split_once(',').map(|(lon, lat)| (lon.parse::<f64>(), lat.parse::<f64>())) {
             Some((Ok(lon), Ok(lat))) if lat.abs() <= 90.0 && lon.abs() <= 180.0 => {
-                api.set("homeLat", lat).and_then(|()| api.set("homeLon", lon))
+                api.set_all(vec![("homeLat", lat.into()), ("homeLon", lon.into())])
             }
             _ => Err(Response::error(400, "vehicle must be a place such as 13.4,52.5 (longitude, latitude)")),
         },
@@ -80,25 +80,30 @@ fn save_fields(api: &Inner, call: &Call, allowed: &[&str]) -> Result<Response, R
         .iter()
         .find(|(key, _)| key == "nonScheduledAction")
         .is_none_or(|(_, value)| value.parse::<i64>().map_or(true, |action| action <= 1));
+    let mut changes = Vec::new();
     for (key, text) in form.iter().filter(|(key, text)| allowed.contains(&key.as_str()) && !text.is_empty()) {
         let text = text.replace(['"', '\''], "");
         let value = match key.as_str() {
             "nonScheduledAmpsMax" if !is_fixed => Value::from(0),
             _ => number_if_text(&Value::from(text)),
         };
-        api.set(key, value)?;
+        changes.push((key.as_str(), value));
     }
     if !is_fixed && !form.iter().any(|(key, _)| key == "nonScheduledAmpsMax") {
-        api.set("nonScheduledAmpsMax", 0)?;
+        changes.push(("nonScheduledAmpsMax", 0.into()));
+    }
+    if !changes.is_empty() {
+        api.set_all(changes)?;
     }
     Ok(home())
 }
 
 fn save_boxes(api: &Inner, call: &Call, boxes: &[&str]) -> Result<Response, Response> {
     let form = call.request.body_form();
-    for name in boxes {
+    let value = |name: &str| {
         let is_ticked = form.iter().any(|(key, value)| key == name && !value.is_empty() && value != "0");
-        api.set(name, if is_ticked { Value::from("on") } else { Value::from(0) })?;
-    }
+        if is_ticked { Value::from("on") } else { Value::from(0) }
+    };
+    api.set_all(boxes.iter().map(|name| (*name, value(name))).collect())?;
     Ok(home())
 }

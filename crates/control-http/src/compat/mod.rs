@@ -1,10 +1,15 @@
 //! The interface of TWCManager, field for field and oddity for oddity.
 //!
 //! Scripts and dashboards depend on its names, types and status codes, so they stay, with these exceptions: secrets are masked,
-//! an unknown page is a real 404, an exception is never an empty reply, and nothing that was not done is reported as done.
+//! an unknown page is a real 404, an exception is never an empty reply, nothing that was not done is reported as done, and nothing
+//! is changed by GET (`/vehicles/deleteGroup/…` wants POST). The times of `/graphs/date` are local on every installation, and its
+//! range can be given with the request (`?initial=…&end=…`).
 
 mod commands;
+mod debug;
 mod forms;
+mod graphs;
+mod groups;
 mod history;
 mod offsets;
 mod read;
@@ -30,7 +35,7 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::get("/api/getConfig", read::config),
     Route::get("/api/getConsumptionOffsets", offsets::get),
     Route::get("/api/getHistory", history::get),
-    Route::get("/api/getLastTWCResponse", read::last_twc_response),
+    Route::get("/api/getLastTWCResponse", debug::last_response),
     Route::get("/api/getPolicy", read::policy),
     Route::get("/api/getUUID", read::uuid),
     Route::post("/api/addConsumptionOffset", offsets::add),
@@ -40,7 +45,7 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::post("/api/checkDeparture", commands::check_cars),
     Route::post("/api/deleteConsumptionOffset", offsets::delete),
     Route::post("/api/saveSettings", commands::save_settings),
-    Route::post("/api/sendDebugCommand", commands::send_debug_command),
+    Route::post("/api/sendDebugCommand", debug::send),
     Route::post("/api/sendStartCommand", commands::send_start),
     Route::post("/api/sendStopCommand", commands::send_stop),
     Route::post("/api/sendTeslaAPICommand", commands::send_tesla_api_command),
@@ -49,19 +54,24 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::post("/api/setPolicy", commands::set_policy),
     Route::post("/api/setScheduledChargingSettings", schedule::set),
     Route::post("/api/setSetting", commands::set_setting),
-    Route::get("/debug", forms::old_page),
-    Route::get("/graphs", forms::old_page),
-    Route::get("/graphsP", forms::old_page),
-    Route::get("/policy", forms::old_page),
-    Route::get("/schedule", forms::old_page),
-    Route::get("/settings", forms::old_page),
-    Route::get("/upgradePrompt", forms::old_page),
-    Route::get("/vehicles", forms::old_page),
+    Route::open("/debug", forms::old_page),
+    Route::open("/graphs", forms::old_page),
+    Route::open("/graphsP", forms::old_page),
+    Route::open("/policy", forms::old_page),
+    Route::open("/schedule", forms::old_page),
+    Route::open("/settings", forms::old_page),
+    Route::open("/upgradePrompt", forms::old_page),
+    Route::open("/vehicleDetail/{vin}", forms::old_page),
+    Route::open("/vehicles", forms::old_page),
+    Route::get("/graphs/date", graphs::date),
     Route::post("/debug/save", forms::debug_save),
     Route::post("/debug/saveToggle", forms::debug_save_toggle),
+    Route::post("/graphs/dates", graphs::dates),
     Route::post("/schedule/save", forms::schedule_save),
     Route::post("/settings/homeLocation", forms::home_location),
     Route::post("/settings/save", forms::settings_save),
+    Route::post("/vehicle/groupMgmt", groups::manage),
+    Route::post("/vehicles/deleteGroup/{name}", groups::delete),
 ];
 
 /// What a rendering of the status depends on: the snapshot, the settings (by identity) and the tenth of a second.

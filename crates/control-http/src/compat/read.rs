@@ -26,15 +26,11 @@ pub(crate) fn config(api: &Inner, _: &Call) -> Response {
 
 /// `/api/getPolicy`.
 pub(crate) fn policy(api: &Inner, _: &Call) -> Response {
-    json(&api.site.policies())
+    // Addresses of webhooks may hold passwords.
+    json(&config::masked(&api.site.policies()))
 }
 
 /// `/api/getUUID`.
 pub(crate) fn uuid(api: &Inner, _: &Call) -> Response {
     Response::with_content(200, "text/plain", api.config.uuid.clone())
-}
-
-/// `/api/getLastTWCResponse`: always what TWCManager shows while it has nothing to show, for debug commands are never sent.
-pub(crate) fn last_twc_response(_: &Inner, _: &Call) -> Response {
-    Response::with_content(200, "text/plain", "None")
 }

@@ -92,13 +92,14 @@ fn set_from(api: &Inner, body: &Map<String, Value>) -> Result<Response, Response
         .map(|(bit, _)| 1 << bit)
         .sum();
     let is_enabled = is_true(body.get("enabled")) && start >= 0 && end >= 0 && amps > 0.0 && days > 0;
-    store(api, is_enabled.then_some(Plan { start, end, days, amps }))?;
+    let mut more = Vec::new();
     if let Some(flex) = body.get("flexStartEnabled") {
-        api.set("scheduledAmpsFlexStart", u8::from(is_true(Some(flex))))?;
+        more.push(("scheduledAmpsFlexStart", u8::from(is_true(Some(flex))).into()));
     }
     if let Some(size) = body.get("flexBatterySize").and_then(as_whole).filter(|size| *size > 40) {
-        api.set("scheduledAmpsBatterySize", size)?;
+        more.push(("scheduledAmpsBatterySize", size.into()));
     }
+    store(api, is_enabled.then_some(Plan { start, end, days, amps }), more)?;
     Ok(Response::new(202))
 }
 
@@ -115,24 +116,28 @@ pub(crate) struct Plan {
     pub amps: f64,
 }
 
-/// Stores a schedule, or that there is none.
-pub(crate) fn store(api: &Inner, plan: Option<Plan>) -> Result<(), Response> {
+/// Stores a schedule, or that there is none, and what else is to change with it. All at once: a new rate never meets old hours.
+pub(crate) fn store(api: &Inner, plan: Option<Plan>, more: Vec<(&str, Value)>) -> Result<(), Response> {
     let _turn = api.settings_turn.lock().unwrap_or_else(PoisonError::into_inner);
-    let Some(plan) = plan else {
-        // The rate first, so that charging by the old schedule ends at once.
-        api.set("scheduledAmpsMax", 0)?;
-        api.set("scheduledAmpsStartHour", -1)?;
-        api.set("scheduledAmpsEndHour", -1)?;
-        return api.set("scheduledAmpsDaysBitmap", 0);
+    let mut changes = match plan {
+        None => vec![
+            ("scheduledAmpsMax", 0.into()),
+            ("scheduledAmpsStartHour", Value::from(-1)),
+            ("scheduledAmpsEndHour", Value::from(-1)),
+            ("scheduledAmpsDaysBitmap", 0.into()),
+        ],
+        Some(plan) => vec![
+            ("scheduledAmpsMax", plain(plan.amps)),
+            ("scheduledAmpsStartHour", hours(plan.start)),
+            ("scheduledAmpsEndHour", hours(plan.end)),
+            ("scheduledAmpsDaysBitmap", plan.days.into()),
+        ],
     };
-    api.set("scheduledAmpsStartHour", hours(plan.start))?;
-    api.set("scheduledAmpsEndHour", hours(plan.end))?;
-    api.set("scheduledAmpsDaysBitmap", plan.days)?;
-    if let Some(Value::Object(page)) = api.site.settings().get("Schedule") {
-        api.set("Schedule", as_page(page.clone(), plan))?;
+    if let (Some(plan), Some(Value::Object(page))) = (plan, api.site.settings().get("Schedule")) {
+        changes.push(("Schedule", Value::Object(as_page(page.clone(), plan))));
     }
-    // Last, so that a new rate never meets old hours.
-    api.set("scheduledAmpsMax", plain(plan.amps))
+    changes.extend(more);
+    api.set_all(changes)
 }
 
 /// The object of the old schedule page, brought in line with a plan: one time for all days, or its own times would go on acting.

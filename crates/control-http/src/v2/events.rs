@@ -80,6 +80,7 @@ pub(crate) fn follow(api: &Arc<Inner>) {
 fn run(api: &Weak<Inner>) {
     let mut sequence = 0;
     let mut last_sign = Instant::now();
+    let mut losses = 0;
     while let Some(api) = api.upgrade().filter(|api| !api.live.is_closed.load(Ordering::Relaxed)) {
         let asked_at = Instant::now();
         let newer = api.site.newer_than(sequence, PATIENCE);
@@ -90,6 +91,14 @@ fn run(api: &Weak<Inner>) {
         } else if last_sign.elapsed() >= HEARTBEAT {
             api.live.hub.publish(&Event::comment("still here"));
             last_sign = Instant::now();
+        }
+        if api.rules().read_needs_password {
+            // Who lost the right to look sees no more; the others connect again by themselves.
+            let found = api.gate.losses(crate::api::seconds_since_1970());
+            if losses != found {
+                losses = found;
+                api.live.hub.close();
+            }
         }
         drop(api);
         // Also keeps this from spinning should the site answer at once that it is ending.

@@ -2,6 +2,7 @@
 //!
 //! `openapi.json` beside this file is its description and is held to the route table by a test.
 
+mod access;
 mod body;
 mod commands;
 mod events;
@@ -13,6 +14,7 @@ use serde_json::{Value, json};
 
 pub(crate) use events::{Live, follow};
 
+use crate::access::Intent;
 use crate::api::Inner;
 use crate::mask::masked;
 use crate::route::{Call, Route};
@@ -41,8 +43,14 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::get("/api/v2/settings/{key}", setting),
     Route::native(Method::Put, "/api/v2/settings/{key}", commands::put_setting),
     Route::native(Method::Delete, "/api/v2/settings/{key}", commands::delete_setting),
+    Route::open("/api/v2/session", access::session),
+    Route::guarded(Intent::SignIn, Method::Post, "/api/v2/session", access::sign_in),
+    Route::guarded(Intent::SignIn, Method::Delete, "/api/v2/session", access::sign_out),
+    Route::guarded(Intent::Manage, Method::Get, "/api/v2/tokens", access::tokens),
+    Route::guarded(Intent::Manage, Method::Post, "/api/v2/tokens", access::create_token),
+    Route::guarded(Intent::Manage, Method::Delete, "/api/v2/tokens/{id}", access::revoke_token),
     Route::get("/api/v2/version", version),
-    Route::get("/api/v2/openapi.json", openapi),
+    Route::open("/api/v2/openapi.json", openapi),
 ];
 
 fn snapshot(api: &Inner, call: &Call) -> Response {
@@ -90,7 +98,7 @@ fn no_such_evse(call: &Call) -> Response {
 
 fn policy(api: &Inner, _: &Call) -> Response {
     let snapshot = api.snapshot();
-    json_of(&json!({ "active": to_value(&snapshot)["policy"], "policies": *api.site.policies() }))
+    json_of(&json!({ "active": to_value(&snapshot)["policy"], "policies": config::masked(&api.site.policies()) }))
 }
 
 fn settings(api: &Inner, _: &Call) -> Response {

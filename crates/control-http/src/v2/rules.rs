@@ -52,7 +52,7 @@ pub(super) fn put_schedule(api: &Inner, call: &Call) -> Response {
         let is_enabled = fields.flag("is_enabled")?.ok_or_else(|| bad("is_enabled is missing: true or false"))?;
         if !is_enabled {
             Fields::of(call.request, &["is_enabled"])?;
-            store(api, None)?;
+            store(api, None, Vec::new())?;
             return Ok(Response::new(204));
         }
         let time = |key: &str| {
@@ -63,7 +63,7 @@ pub(super) fn put_schedule(api: &Inner, call: &Call) -> Response {
         let days = days(&fields)?;
         let amps = fields.number("amps", 1.0, most_amps(api))?;
         let amps = amps.ok_or_else(|| bad("amps is missing: amps per phase for all charging points"))?;
-        store(api, Some(Plan { start, end, days, amps }))?;
+        store(api, Some(Plan { start, end, days, amps }), Vec::new())?;
         Ok(Response::new(204))
     })();
     result.unwrap_or_else(|response| response)
@@ -88,14 +88,14 @@ pub(super) fn put_outside(api: &Inner, call: &Call) -> Response {
         let code = ACTIONS.iter().find(|(word, _)| *word == action).map(|(_, code)| *code);
         let code = code.ok_or_else(|| bad("action must be fixed, off or surplus"))?;
         let amps = fields.number("amps", 0.0, most_amps(api))?;
+        let mut changes = vec![("nonScheduledAction", Value::from(code))];
         match (code, amps) {
             (1, None) => return Err(bad("amps is missing: the fixed current, per phase for all charging points")),
-            // The rate before the action, so that an old rate is never acted on.
-            (1, Some(amps)) => api.set("nonScheduledAmpsMax", amps)?,
+            (1, Some(amps)) => changes.push(("nonScheduledAmpsMax", amps.into())),
             (_, Some(_)) => return Err(bad("amps goes with the action fixed only")),
             (_, None) => {}
         }
-        api.set("nonScheduledAction", code)?;
+        api.set_all(changes)?;
         Ok(Response::new(204))
     })();
     result.unwrap_or_else(|response| response)

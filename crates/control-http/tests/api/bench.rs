@@ -18,14 +18,20 @@ pub struct Bench {
 
 impl Bench {
     pub fn new(settings: Value) -> Bench {
+        Bench::with(settings, |_| ())
+    }
+
+    /// With another configuration of the interface.
+    pub fn with(settings: Value, change: impl FnOnce(&mut ApiConfig)) -> Bench {
         let site = Arc::new(FakeSite::new(testing::snapshot(), settings));
-        let config = ApiConfig {
+        let mut config = ApiConfig {
             config_masked: json!({"config": {"wiringMaxAmpsAllTWCs": 32, "greenEnergyAmpsOffset": 0}}),
             version: "9.8.7".to_owned(),
             uuid: "187723572702975".to_owned(),
             time_zone: TimeZone::UTC,
             ..ApiConfig::default()
         };
+        change(&mut config);
         let api = Api::new(config, Arc::clone(&site) as Arc<dyn SitePort>);
         Bench { site, api }
     }
@@ -79,4 +85,9 @@ impl Answer {
 
 pub fn set(key: &str, value: impl Into<Value>) -> Command {
     Command::SetSetting { key: key.to_owned(), value: value.into() }
+}
+
+/// Settings that change together.
+pub fn set_all(changes: &[(&str, Value)]) -> Command {
+    Command::SetSettings(changes.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect())
 }

@@ -1,12 +1,14 @@
 //! The interface of the older program.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use control_http::{DebugBus, DebugMessage, Flows, History};
 use serde_json::{Value, json};
-use site::Command;
+use site::{Command, SitePort};
 use units::Amps;
 
-use crate::bench::{Bench, set};
+use crate::bench::{Bench, set, set_all};
 use crate::testing::NOW;
 
 #[test]
@@ -218,7 +220,9 @@ fn old_requests_get_the_old_answers() {
         ("checkDeparture", "", 202, Some(Value::Null)),
         ("saveSettings", "", 204, Some(Value::Null)),
         // Nothing is sent, so nothing is said to have been sent.
-        ("sendDebugCommand", r#"{"commandName": "Custom", "customCommand": "FC19"}"#, 501, None),
+        ("sendDebugCommand", r#"{"commandName": "Custom", "customCommand": "FC19"}"#, 409, None),
+        ("sendDebugCommand", r#"{"commandName": "Custom"}"#, 400, None),
+        ("sendDebugCommand", r#"{"commandName": 5}"#, 400, None),
         ("sendTeslaAPICommand", r#"{"commandName": "wakeVehicle", "vehicleID": 1}"#, 501, None),
         ("sendTeslaAPICommand", r#"{"commandName": "other"}"#, 400, Some(Value::Null)),
     ];
@@ -271,38 +275,51 @@ fn old_commands_reach_the_site() {
         "/api/setScheduledChargingSettings",
         r#"{"enabled": true, "startingMinute": 1350, "endingMinute": 375, "monday": true, "sunday": 1, "amps": 16,
             "flexStartEnabled": true, "flexBatterySize": 75}"#,
-        &[
-            set("scheduledAmpsStartHour", 22.5),
-            set("scheduledAmpsEndHour", 6.25),
-            set("scheduledAmpsDaysBitmap", 65),
-            set("scheduledAmpsMax", 16),
-            set("scheduledAmpsFlexStart", 1),
-            set("scheduledAmpsBatterySize", 75),
-        ],
+        &[set_all(&[
+            ("scheduledAmpsMax", json!(16)),
+            ("scheduledAmpsStartHour", json!(22.5)),
+            ("scheduledAmpsEndHour", json!(6.25)),
+            ("scheduledAmpsDaysBitmap", json!(65)),
+            ("scheduledAmpsFlexStart", json!(1)),
+            ("scheduledAmpsBatterySize", json!(75)),
+        ])],
     );
     check(
         "/settings/save",
         "nonScheduledAmpsMax=12&nonScheduledAction=3&offsetUnit=W&chargeStopMode=3&carApiBearerToken=",
-        &[set("nonScheduledAmpsMax", 0), set("nonScheduledAction", 3), set("chargeStopMode", 3)],
+        &[set_all(&[
+            ("nonScheduledAmpsMax", json!(0)),
+            ("nonScheduledAction", json!(3)),
+            ("chargeStopMode", json!(3)),
+        ])],
     );
-    check("/debug/save", "spikeAmpsReactively=on", &[set("spikeAmpsProactively", 0), set("spikeAmpsReactively", "on")]);
-    check("/settings/homeLocation", "vehicle=13.4%2C52.5", &[set("homeLat", 52.5), set("homeLon", 13.4)]);
+    check(
+        "/debug/save",
+        "spikeAmpsReactively=on",
+        &[set_all(&[("spikeAmpsProactively", json!(0)), ("spikeAmpsReactively", json!("on"))])],
+    );
+    check(
+        "/settings/homeLocation",
+        "vehicle=13.4%2C52.5",
+        &[set_all(&[("homeLat", json!(52.5)), ("homeLon", json!(13.4))])],
+    );
     bench.post(
         "/schedule/save",
         "resumeGreenEnergy=00%3A00&scheduledAmpsMax=16&schedulePerDay=0&startCommonChargeTime=22%3A30&endCommonChargeTime=06%3A00&\
          enabledMondayChargeTime=on&enabledSundayChargeTime=on",
     );
     let taken = bench.site.taken();
-    assert!(matches!(&taken[0], Command::SetSetting { key, .. } if key == "Schedule"));
+    let [Command::SetSettings(changes)] = &taken[..] else { panic!("one command: {taken:?}") };
+    assert_eq!(changes[0].0, "Schedule");
     assert_eq!(
-        taken[1..],
-        [
-            set("hourResumeTrackGreenEnergy", 0),
-            set("scheduledAmpsStartHour", 22.5),
-            set("scheduledAmpsEndHour", 6),
-            set("scheduledAmpsDaysBitmap", 65),
-            set("scheduledAmpsMax", 16),
-        ]
+        Command::SetSettings(changes[1..].to_vec()),
+        set_all(&[
+            ("hourResumeTrackGreenEnergy", json!(0)),
+            ("scheduledAmpsStartHour", json!(22.5)),
+            ("scheduledAmpsEndHour", json!(6)),
+            ("scheduledAmpsDaysBitmap", json!(65)),
+            ("scheduledAmpsMax", json!(16)),
+        ])
     );
 }
 
@@ -317,4 +334,126 @@ fn offsets_move_the_shown_consumption_and_generation() {
     });
     let status = bench.get("/api/getStatus").json();
     assert_eq!((&status["generationWatts"], &status["consumptionWatts"]), (&json!("3400.00"), &json!("0.00")));
+}
+
+#[test]
+fn cars_are_put_into_groups_and_groups_are_deleted_by_post_alone() {
+    let groups = json!({
+        "Allow Charging": {"Description": "", "Built-in": 1, "Members": ["5YJ3E1EA8KF000001"]},
+        "Guests & co": {"Description": "x", "Built-in": 0, "Members": []},
+    });
+    let bench = Bench::new(json!({ "VehicleGroups": groups }));
+    let members = |group: &str| bench.site.settings()["VehicleGroups"][group]["Members"].clone();
+    let answer = bench.post("/vehicle/groupMgmt", "group=Allow+Charging&operation=add&vin=LRW3F7EK0NC000001");
+    assert_eq!((answer.status, answer.header("location")), (302, Some("/vehicleDetail/LRW3F7EK0NC000001")));
+    assert_eq!(members("Allow Charging"), json!(["5YJ3E1EA8KF000001", "LRW3F7EK0NC000001"]));
+    bench.post("/vehicle/groupMgmt", "group=Allow+Charging&operation=remove&vin=5YJ3E1EA8KF000001");
+    assert_eq!(members("Allow Charging"), json!(["LRW3F7EK0NC000001"]));
+    for wrong in [
+        "",
+        "group=None&operation=add&vin=A",
+        "group=Allow+Charging&operation=x&vin=A",
+        "group=Allow+Charging&operation=add&vin=%0d",
+    ] {
+        assert_eq!(bench.post("/vehicle/groupMgmt", wrong).status, 400, "{wrong}");
+    }
+    assert_eq!(bench.get("/vehicleDetail/LRW3F7EK0NC000001").header("location"), Some("/"));
+
+    let by_get = bench.get("/vehicles/deleteGroup/Guests%20%26%20co");
+    assert_eq!((by_get.status, by_get.header("allow")), (405, Some("POST")));
+    assert_eq!(bench.post("/vehicles/deleteGroup/Allow%20Charging", "").status, 400);
+    assert_eq!(bench.post("/vehicles/deleteGroup/Nobody", "").status, 400);
+    let answer = bench.post("/vehicles/deleteGroup/Guests%20%26%20co", "");
+    assert_eq!((answer.status, answer.header("location")), (302, Some("/vehicles")));
+    assert!(bench.site.settings()["VehicleGroups"].get("Guests & co").is_none());
+}
+
+#[derive(Debug)]
+struct Past;
+
+impl History for Past {
+    fn flows(&self, from: f64, to: f64) -> Result<Vec<Flows>, String> {
+        if to - from > 86_400.0 * 20.0 {
+            return Err("the disk is gone".to_owned());
+        }
+        let flows = |at: f64, generation_w: Option<f64>| Flows {
+            at,
+            generation_w,
+            consumption_w: Some(700.0),
+            cars_w: Some(0.0),
+        };
+        let last = std::iter::once(flows(to - 60.0, None));
+        let count = if to - from > 86_400.0 * 10.0 { 12_000 } else { 1 };
+        Ok(std::iter::repeat_n(flows(from + 12.0, Some(812.0)), count).chain(last).collect())
+    }
+}
+
+#[test]
+fn graphs_show_what_was_written_down() {
+    let bench = Bench::new(json!({}));
+    assert_eq!(bench.get("/graphs/date").status, 400, "nothing is written down");
+    let bench = Bench::with(json!({}), |config| config.history = Some(Arc::new(Past)));
+    let day = bench.get("/graphs/date").json();
+    assert_eq!(day["0"], json!({"initial": "2026-11-17T11:06", "end": "2026-11-18T11:06"}));
+    let point =
+        |time: &str, generation: &str| json!({"time": time, "genW": generation, "conW": "700.000", "chgW": "0.000"});
+    assert_eq!(
+        (&day["1"], &day["2"]),
+        (&point("2026-11-17T11:06:52", "812.000"), &point("2026-11-18T11:05:40", "0.000"))
+    );
+    let chosen = bench.post("/graphs/dates", "dateIni=2026-08-19T14%3A00&dateEnd=2026-08-19T15%3A30");
+    assert_eq!((chosen.status, chosen.header("location")), (302, Some("/graphsP")));
+    assert_eq!(bench.site.settings()["Graphs"], json!({"Initial": "2026-08-19T14:00", "End": "2026-08-19T15:30"}));
+    assert_eq!(bench.get("/graphs/date").json()["1"], point("2026-08-19T14:00:12", "812.000"));
+    let asked = bench.get("/graphs/date?initial=2026-08-01T00:00&end=2026-08-15T00:00").json();
+    assert_eq!(asked["0"]["end"], "2026-08-15T00:00");
+    assert!(asked.as_object().is_some_and(|points| (3000..=5002).contains(&points.len())), "thinned out");
+    assert_eq!(
+        bench.get("/graphs/date?initial=2026-08-01T00:00&end=2026-08-25T00:00").json()["error"],
+        "the disk is gone"
+    );
+    assert_eq!(bench.post("/graphs/dates", "dateIni=2026-08-19T14%3A00").header("location"), Some("/graphs"));
+    for wrong in [
+        "initial=x&end=y",
+        "initial=2026-08-19T14:00&end=2026-08-19T14:00",
+        "initial=2026-08-19T14:00&end=2027-08-19T14:00",
+    ] {
+        assert_eq!(bench.get(&format!("/graphs/date?{wrong}")).status, 400, "{wrong}");
+    }
+}
+
+#[derive(Debug, Default)]
+struct Bus(Mutex<Vec<DebugMessage>>);
+
+impl DebugBus for Bus {
+    fn send(&self, message: &DebugMessage) -> Result<(), String> {
+        if let DebugMessage::Bytes(bytes) = message
+            && bytes.starts_with(&[0xfc, 0x19])
+        {
+            return Err("it ruins connectors".to_owned());
+        }
+        self.0.lock().expect("whole").push(message.clone());
+        Ok(())
+    }
+
+    fn last_answer(&self) -> Option<Vec<u8>> {
+        (!self.0.lock().expect("whole").is_empty()).then(|| vec![0xfd, 0x1b, 0x00, b'A'])
+    }
+}
+
+#[test]
+fn debug_commands_go_to_the_bus_which_refuses_what_harms() {
+    let bus = Arc::new(Bus::default());
+    let bench = Bench::with(json!({}), |config| config.bus = Some(Arc::clone(&bus) as Arc<dyn DebugBus>));
+    let send = |body: &str| bench.post("/api/sendDebugCommand", body);
+    let last = || bench.get("/api/getLastTWCResponse").text;
+    assert_eq!(last(), "None");
+    let refused = send(r#"{"commandName": "Custom", "customCommand": "FC 19 77 77"}"#);
+    assert_eq!((refused.status, refused.json()["error"].as_str()), (400, Some("it ruins connectors")));
+    assert_eq!(last(), "it ruins connectors");
+    assert_eq!(send(r#"{"commandName": "GetFirmwareVersion"}"#).status, 204);
+    assert_eq!(send(r#"{"commandName": "FB19"}"#).status, 204);
+    assert_eq!(send(r#"{"commandName": "FB1"}"#).status, 400);
+    assert_eq!(last(), "bytearray(b'\\xfd\\x1b\\x00A')");
+    assert_eq!(*bus.0.lock().expect("whole"), [DebugMessage::FirmwareVersion, DebugMessage::Bytes(vec![0xfb, 0x19])]);
 }

@@ -1,5 +1,6 @@
 //! The whole interface over a site that is not there: request in, answer and commands out.
 
+mod access;
 mod bench;
 mod compat;
 mod native;

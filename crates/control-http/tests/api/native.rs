@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use site::{Command, RefusalKind, SitePort};
 use units::Amps;
 
-use crate::bench::{Answer, Bench, set};
+use crate::bench::{Answer, Bench, set, set_all};
 use crate::testing::{self, NOW};
 
 #[test]
@@ -97,34 +97,39 @@ fn native_commands_reach_the_site() {
         ),
         (Method::Delete, "policy/hold", "", vec![Command::HoldPolicy { name: None, duration: Duration::ZERO }]),
         (Method::Put, "settings/nonScheduledAction", r#"{"value": 3}"#, vec![set("nonScheduledAction", 3)]),
-        (Method::Put, "rules/outside-schedule", r#"{"action": "surplus"}"#, vec![set("nonScheduledAction", 3)]),
+        (
+            Method::Put,
+            "rules/outside-schedule",
+            r#"{"action": "surplus"}"#,
+            vec![set_all(&[("nonScheduledAction", json!(3))])],
+        ),
         (
             Method::Put,
             "rules/outside-schedule",
             r#"{"action": "fixed", "amps": 10}"#,
-            vec![set("nonScheduledAmpsMax", 10.0), set("nonScheduledAction", 1)],
+            vec![set_all(&[("nonScheduledAction", json!(1)), ("nonScheduledAmpsMax", json!(10.0))])],
         ),
         (
             Method::Put,
             "rules/schedule",
             r#"{"is_enabled": true, "start": "22:30", "end": "6:15", "days": ["monday", "sunday"], "amps": 16}"#,
-            vec![
-                set("scheduledAmpsStartHour", 22.5),
-                set("scheduledAmpsEndHour", 6.25),
-                set("scheduledAmpsDaysBitmap", 65),
-                set("scheduledAmpsMax", 16),
-            ],
+            vec![set_all(&[
+                ("scheduledAmpsMax", json!(16)),
+                ("scheduledAmpsStartHour", json!(22.5)),
+                ("scheduledAmpsEndHour", json!(6.25)),
+                ("scheduledAmpsDaysBitmap", json!(65)),
+            ])],
         ),
         (
             Method::Put,
             "rules/schedule",
             r#"{"is_enabled": false}"#,
-            vec![
-                set("scheduledAmpsMax", 0),
-                set("scheduledAmpsStartHour", -1),
-                set("scheduledAmpsEndHour", -1),
-                set("scheduledAmpsDaysBitmap", 0),
-            ],
+            vec![set_all(&[
+                ("scheduledAmpsMax", json!(0)),
+                ("scheduledAmpsStartHour", json!(-1)),
+                ("scheduledAmpsEndHour", json!(-1)),
+                ("scheduledAmpsDaysBitmap", json!(0)),
+            ])],
         ),
         (Method::Delete, "settings/nonScheduledAction", "", vec![set("nonScheduledAction", Value::Null)]),
     ];

@@ -1,0 +1,68 @@
+//! Groups of cars: the forms of the old pages.
+
+use std::sync::PoisonError;
+
+use http_door::Response;
+use serde_json::{Map, Value};
+
+use super::{is_true, merge};
+use crate::api::Inner;
+use crate::route::Call;
+
+const KEY: &str = "VehicleGroups";
+
+/// `/vehicle/groupMgmt`: puts a car into a group, or takes it out.
+pub(crate) fn manage(api: &Inner, call: &Call) -> Response {
+    let form = call.request.body_form();
+    let field = |name: &str| form.iter().find(|(have, _)| have == name).map_or("", |(_, value)| value.as_str());
+    let (group, operation, vin) = (field("group"), field("operation"), field("vin"));
+    merge((|| {
+        let is_vin = (1..=17).contains(&vin.len()) && vin.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        if !is_vin || !matches!(operation, "add" | "remove") {
+            return Err(Response::error(400, "send group, operation (add or remove) and vin"));
+        }
+        let _turn = api.settings_turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut groups = groups(api);
+        let Some(Value::Object(found)) = groups.get_mut(group) else { return Err(no_such_group(group)) };
+        let members = found.entry("Members").or_insert_with(|| Value::Array(Vec::new()));
+        if !members.is_array() {
+            *members = Value::Array(Vec::new());
+        }
+        if let Value::Array(members) = members {
+            members.retain(|member| member.as_str() != Some(vin));
+            if operation == "add" {
+                members.push(vin.into());
+            }
+        }
+        api.set(KEY, groups)?;
+        Ok(Response::new(302).with_header("Location", format!("/vehicleDetail/{vin}")))
+    })())
+}
+
+/// `/vehicles/deleteGroup/{name}`, by POST: a link that somebody follows must not delete anything.
+pub(crate) fn delete(api: &Inner, call: &Call) -> Response {
+    let name = call.parameter.as_deref().unwrap_or_default();
+    merge((|| {
+        let _turn = api.settings_turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut groups = groups(api);
+        if groups.get(name).is_some_and(|group| is_true(group.get("Built-in"))) {
+            return Err(Response::error(400, &format!("the group {name:?} is built in and stays")));
+        }
+        if groups.shift_remove(name).is_none() {
+            return Err(no_such_group(name));
+        }
+        api.set(KEY, groups)?;
+        Ok(Response::new(302).with_header("Location", "/vehicles"))
+    })())
+}
+
+fn groups(api: &Inner) -> Map<String, Value> {
+    api.site.settings().get(KEY).and_then(Value::as_object).cloned().unwrap_or_default()
+}
+
+fn no_such_group(name: &str) -> Response {
+    Response::error(
+        400,
+        &format!("there is no group {name:?}; /api/v2/settings/VehicleGroups lists those that there are"),
+    )
+}
