@@ -40,18 +40,19 @@ impl Talk {
     /// Starts what can be started, and tells of the rest. `end_program` is called when somebody asks for it.
     pub fn start(self, site: &Arc<dyn SitePort>, end_program: impl Fn() + Send + 'static) -> Talking {
         let assistant = self.status.as_ref().filter(|status| status.discovery).map(|status| self.assistant(status));
+        // First, so that a shared connection is made with the last will at once.
+        let status = self.status.and_then(|status| {
+            let config = StatusConfig { prefix: status.topic_prefix, rate_limit: status.rate_limit, assistant };
+            let started = link(&self.hub, &status.broker, "status.MQTT")
+                .and_then(|link| StatusMqtt::start(link, config, Arc::clone(site)).map_err(|error| error.to_string()));
+            started.map_err(|error| log::error!("{error}")).ok()
+        });
         let control = self.control.and_then(|control| {
             let config =
                 ControlConfig { prefix: control.topic_prefix, most_charge_now_amps: self.most_charge_now_amps };
             let started = link(&self.hub, &control.broker, "control.MQTT").and_then(|link| {
                 ControlMqtt::start(link, config, Arc::clone(site), end_program).map_err(|error| error.to_string())
             });
-            started.map_err(|error| log::error!("{error}")).ok()
-        });
-        let status = self.status.and_then(|status| {
-            let config = StatusConfig { prefix: status.topic_prefix, rate_limit: status.rate_limit, assistant };
-            let started = link(&self.hub, &status.broker, "status.MQTT")
-                .and_then(|link| StatusMqtt::start(link, config, Arc::clone(site)).map_err(|error| error.to_string()));
             started.map_err(|error| log::error!("{error}")).ok()
         });
         let hass =

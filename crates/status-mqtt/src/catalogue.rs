@@ -31,7 +31,7 @@ pub(crate) fn of_site(snapshot: &Snapshot) -> Vec<Entity> {
         Entity::sensor("policy_reason", "Reason", "policyReason").detail(),
         Entity::sensor("alert", "Alert", "alert").detail(),
         Entity::binary("problem", "Problem", "problem", "problem").detail(),
-        Entity::sensor("charge_now_until", "Charge now until", "chargeNowUntil").with("device_class", "timestamp"),
+        Entity::sensor("charge_now_left", "Charge now left", "chargeNowMinutesLeft").unit("min"),
         Entity::select("mode", "Mode", "mode", "mode", Mode::ALL.map(Mode::word).to_vec())
             .with("icon", "mdi:ev-station"),
         Entity::number("charge_now_amps", "Charge now current", "chargeNowAmps", "chargeNowAmps", (1.0, most))

@@ -107,7 +107,7 @@ fn of_evse(evse: &EvseView, told: &mut Told<'_>) {
         told.number(key, amps, 2);
     }
     // The end of a VIN tells cars apart; who wants all of it has currentVehicleVIN.
-    let vehicle = evse.vin.as_ref().map_or(UNKNOWN.to_owned(), |vin| {
+    let vehicle = evse.vin.as_ref().map_or("none".to_owned(), |vin| {
         let skipped = vin.chars().count().saturating_sub(6);
         vin.chars().skip(skipped).collect()
     });
@@ -143,8 +143,9 @@ fn of_site(snapshot: &Snapshot, settings: &Value, told: &mut Told<'_>) {
     let trouble = snapshot.alerts.iter().find(|alert| alert.level != "info");
     told.flag("problem", Some(trouble.is_some()));
     told.text("alert", trouble.map_or("none", |alert| &alert.text));
-    let until = snapshot.charge_now.as_ref().and_then(|charge_now| instant_text(charge_now.until));
-    told.event("chargeNowUntil", until.unwrap_or_else(|| UNKNOWN.to_owned()));
+    // A time of day would be neater, but Home Assistant has no word for "none" there.
+    let left = snapshot.charge_now.as_ref().map_or(0.0, |charge_now| (charge_now.until - snapshot.at).max(0.0));
+    told.number("chargeNowMinutesLeft", Some((left / 60.0).ceil()), 0);
 
     told.event("mode", Mode::of(snapshot, settings).word());
     let preset = Preset::of(settings, &snapshot.site);
@@ -170,13 +171,6 @@ pub(crate) fn is_choice(topic: &str) -> bool {
         "priority",
     ];
     topic.rsplit('/').next().is_some_and(|key| CHOICES.contains(&key))
-}
-
-/// Seconds since 1970 as ISO 8601, whole seconds.
-fn instant_text(epoch: f64) -> Option<String> {
-    #[expect(clippy::cast_possible_truncation, reason = "saturates, and the next step checks the range")]
-    let seconds = epoch as i64;
-    jiff::Timestamp::from_second(seconds).ok().map(|time| time.to_string())
 }
 
 #[cfg(test)]
@@ -259,7 +253,8 @@ mod tests {
             ("TWC/all/nonScheduledAmpsMax", "12"),
             ("TWC/all/schedule", "OFF"),
             ("TWC/all/problem", "OFF"),
-            ("TWC/all/chargeNowUntil", "None"),
+            ("TWC/all/chargeNowMinutesLeft", "0"),
+            ("TWC/4085/vehicle", "none"),
         ] {
             assert_eq!(told.get(topic).map(String::as_str), Some(payload), "{topic}");
         }
@@ -284,11 +279,11 @@ mod tests {
     fn small_things_are_spelt_well() {
         let mut snapshot = snapshot();
         snapshot.power.cars_w = -0.2;
-        snapshot.charge_now = Some(site::ChargeNowView { amps: 16.0, until: 1_795_003_600.4 });
+        snapshot.charge_now = Some(site::ChargeNowView { amps: 16.0, until: snapshot.at + 3599.6 });
         snapshot.evses[0].sentence = "ü".repeat(300);
         let told = told(&snapshot, true);
         assert_eq!(told["TWC/all/carsPowerInW"], "0");
-        assert_eq!(told["TWC/all/chargeNowUntil"], "2026-11-18T12:06:40Z");
+        assert_eq!(told["TWC/all/chargeNowMinutesLeft"], "60");
         assert_eq!(told["TWC/all/mode"], "Charge now");
         assert_eq!(told["TWC/3A7C/statusText"].chars().count(), 255);
     }
