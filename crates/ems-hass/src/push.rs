@@ -50,6 +50,9 @@ impl From<WsError> for PushError {
                 );
                 PushError::Failed(EmsError::new(EmsErrorKind::Misconfigured, text))
             }
+            WsError::Unreachable { .. } => {
+                PushError::Failed(EmsError::retry(format!("{error} Check serverIP and serverPort of the section HASS")))
+            }
             _ => PushError::Failed(EmsError::retry(error.to_string())),
         }
     }
