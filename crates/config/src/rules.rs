@@ -179,7 +179,10 @@ impl Rules<'_> {
         if status.hass.as_ref().is_some_and(|hass| hass.host.is_empty() || hass.api_key.is_none()) {
             self.warn("status.HASS", "this section is switched on, but does nothing without `serverIP` and `apiKey`");
         }
-        if let (Some(http), Some(ocpp)) = (control.http, &control.ocpp)
+        if let Some(http) = &control.http {
+            self.https(http);
+        }
+        if let (Some(http), Some(ocpp)) = (control.http.as_ref().map(|http| http.port), &control.ocpp)
             && http == ocpp.port
         {
             self.warn(
@@ -189,6 +192,37 @@ impl Rules<'_> {
         }
         if self.config.logging.sqlite.as_ref().is_some_and(|sqlite| sqlite.path.is_empty()) {
             self.warn("logging.SQLite.path", "this log is switched on, but has no file to write to");
+        }
+    }
+
+    fn https(&mut self, http: &crate::HttpControl) {
+        // Half of a pair must not end in a page without encryption that its owner thinks encrypted.
+        let is_given =
+            |key: &str| self.document.get(&format!("control.HTTP.{key}")).is_some_and(|node| !node.is_null());
+        let (certificate, key) = (is_given("certificate"), is_given("key"));
+        if http.tls.is_none() && (certificate || key) {
+            let (given, missing) = if certificate { ("certificate", "key") } else { ("key", "certificate") };
+            self.error(
+                &format!("control.HTTP.{given}"),
+                format!("HTTPS needs both files: add `{missing}`, or remove `{given}` to serve without encryption"),
+            );
+        } else if http.tls.is_none() && http.tls_port.is_some() {
+            self.error(
+                "control.HTTP.tlsPort",
+                "HTTPS needs a certificate: add `certificate` and `key`, or remove `tlsPort`",
+            );
+        }
+        if http.tls_port == Some(http.port) {
+            self.error(
+                "control.HTTP.tlsPort",
+                "this is also `listenPort`: remove it, and `listenPort` speaks HTTPS alone",
+            );
+        }
+        if let Some(wrong) = http.host_names.iter().find(|name| name.contains(['/', ':', '*', ' '])) {
+            self.warn(
+                "control.HTTP.hostNames",
+                format!("`{wrong}` is no name of a host: write it like `cars.example.org`"),
+            );
         }
     }
 

@@ -1,6 +1,6 @@
 //! Sections `control`, `policy`, `status` and `pricing`.
 
-use super::Kind::{Choice, Flag, Integer, List, Number, Object, Secret, Text};
+use super::Kind::{Choice, Flag, Integer, List, Number, Object, Secret, Text, Texts};
 use super::{ENABLED, Key, Section};
 
 const fn port(name: &'static str) -> Key {
@@ -18,11 +18,39 @@ const BROKER_CA: Key = Key::new(
     Text,
     "File with the certificate of the authority that signed the broker's (PEM); with `brokerTLS`. The usual authorities otherwise.",
 );
-const BROKER_CERT: Key =
-    Key::new("brokerCert", Text, "File with our own certificate (PEM), for brokers that ask for one; with `brokerKey`.");
+const BROKER_CERT: Key = Key::new(
+    "brokerCert",
+    Text,
+    "File with our own certificate (PEM), for brokers that ask for one; with `brokerKey`.",
+);
 const BROKER_KEY: Key = Key::new("brokerKey", Text, "File with the private key of `brokerCert` (PEM).");
 
-const HTTP: &[Key] = &[ENABLED, port("listenPort").number(8080.0)];
+const HTTP: &[Key] = &[
+    ENABLED,
+    port("listenPort").number(8080.0),
+    Key::new(
+        "certificate",
+        Text,
+        "File with our certificate and those that link it to its authority (PEM); with `key`. `listenPort` then speaks HTTPS \
+         alone, unless there is a `tlsPort`. SIGHUP reads the files again.",
+    ),
+    Key::new("key", Text, "File with the private key of `certificate` (PEM), without a passphrase."),
+    Key::new("tlsPort", Integer, "Port for HTTPS beside `listenPort`, which stays without; with `certificate`.")
+        .range(1.0, 65_535.0),
+    Key::new(
+        "hostNames",
+        Texts,
+        "Further names under which the page is reached, such as `cars.example.org`. Addresses, names without a dot and names \
+         in `.local`, `.lan`, `.home.arpa` and `.internal` need not be listed. SIGHUP takes changes over.",
+    ),
+    Key::new(
+        "readNeedsPassword",
+        Flag,
+        "Whether looking needs the password too, once `twcmanager passwd` has set one; commands always do then. `/healthz` \
+         and `/metrics` stay open. SIGHUP takes changes over.",
+    )
+    .flag(false),
+];
 const MQTT: &[Key] = &[
     ENABLED,
     BROKER,
@@ -141,7 +169,7 @@ pub(super) fn sections() -> Vec<Section> {
         Section::new(
             &["control", "HTTP"],
             HTTP,
-            "The web page and the HTTP interface. If the port is taken the next nine are tried.",
+            "The web page and the HTTP interface. If the port is taken the next nine are tried. See docs/security.md.",
         ),
         Section::new(&["control", "MQTT"], MQTT, "Commands by MQTT."),
         Section::new(&["control", "IPC"], IPC, "The message queue of the old PHP page."),

@@ -106,6 +106,15 @@ impl<'a> Fields<'a> {
         self.opt_text(key).map(Secret::new)
     }
 
+    /// A text, or a list of texts.
+    pub(crate) fn texts(&self, key: &str) -> Vec<String> {
+        match self.get(key) {
+            Some(Value::String(text)) => vec![text.clone()],
+            Some(Value::Array(items)) => items.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+            _ => Vec::new(),
+        }
+    }
+
     pub(crate) fn list(&self, key: &str) -> &'a [Value] {
         self.get(key).and_then(Value::as_array).map_or(&[], Vec::as_slice)
     }

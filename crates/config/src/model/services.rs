@@ -54,14 +54,42 @@ impl Broker {
 /// Section `control`, resolved: only what is switched on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Control {
-    /// The web page and HTTP interface, with its port.
-    pub http: Option<u16>,
+    /// The web page and HTTP interface.
+    pub http: Option<HttpControl>,
     /// Commands by MQTT.
     pub mqtt: Option<MqttControl>,
     /// The old message queue.
     pub ipc: bool,
     /// OCPP charge points.
     pub ocpp: Option<Ocpp>,
+}
+
+/// The web page and HTTP interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpControl {
+    /// Port to listen on.
+    pub port: u16,
+    /// Certificate and key for HTTPS, both given or neither.
+    pub tls: Option<(PathBuf, PathBuf)>,
+    /// Port for HTTPS when `port` stays without.
+    pub tls_port: Option<u16>,
+    /// Names under which the page is reached; lower case.
+    pub host_names: Vec<String>,
+    /// Whether looking needs the password too.
+    pub read_needs_password: bool,
+}
+
+impl HttpControl {
+    fn resolve(fields: Fields<'_>) -> HttpControl {
+        let plain = |name: String| name.trim().trim_end_matches('.').to_ascii_lowercase();
+        HttpControl {
+            port: fields.whole("listenPort"),
+            tls: fields.opt_path("certificate").zip(fields.opt_path("key")),
+            tls_port: fields.opt_whole("tlsPort"),
+            host_names: fields.texts("hostNames").into_iter().map(plain).filter(|name| !name.is_empty()).collect(),
+            read_needs_password: fields.flag("readNeedsPassword"),
+        }
+    }
 }
 
 /// Commands by MQTT.
@@ -87,7 +115,7 @@ impl Control {
         let fields = Fields::at(root, &["control"]);
         let [http, mqtt, ipc, ocpp] = ["HTTP", "MQTT", "IPC", "OCPP"].map(|name| fields.below(name));
         Control {
-            http: http.flag("enabled").then(|| http.whole("listenPort")),
+            http: http.flag("enabled").then(|| HttpControl::resolve(http)),
             mqtt: mqtt
                 .flag("enabled")
                 .then(|| MqttControl { broker: Broker::resolve(mqtt), topic_prefix: mqtt.text("topicPrefix") }),

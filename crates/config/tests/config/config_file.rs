@@ -33,7 +33,7 @@ fn an_old_file_with_comments_and_old_names_loads() {
     assert_eq!(config.site.log_level, 17);
     let [bus] = &config.interface.rs485[..] else { panic!("one bus expected") };
     assert_eq!((bus.port.as_str(), bus.baud, bus.slave_timeout), ("/dev/ttyUSB3", 9600, Duration::from_secs(40)));
-    assert_eq!(config.control.http, Some(8081));
+    assert_eq!(config.control.http.as_ref().map(|http| http.port), Some(8081));
     let fronius = &config.sources[0];
     assert_eq!((fronius.path.as_str(), fronius.is_enabled), ("sources.Fronius", true));
     assert_eq!(fronius.options["serverIP"], json!(["10.0.0.7", "10.0.0.8"]));
@@ -275,4 +275,32 @@ fn recorded_files_load_without_errors() {
         let expected: Value = serde_json::from_slice(&bytes).unwrap();
         assert_eq!(config::read("c", &bytes).0.to_value(), expected);
     }
+}
+
+#[test]
+fn https_is_whole_or_an_error() {
+    let loaded = |more: &str| {
+        text(&format!(
+            r#"{{"config": {{"wiringMaxAmpsAllTWCs": 32, "wiringMaxAmpsPerTWC": 32}},
+                "control": {{"HTTP": {{"enabled": true, {more}}}}}}}"#
+        ))
+    };
+    let whole =
+        loaded(r#""certificate": "/a.pem", "key": "/b.pem", "tlsPort": 8443, "hostNames": "Cars.Example.org.""#);
+    let http = whole.config.and_then(|config| config.control.http).expect("usable");
+    assert_eq!((http.port, http.tls_port, http.read_needs_password), (8080, Some(8443), false));
+    assert_eq!(http.tls, Some(("/a.pem".into(), "/b.pem".into())));
+    assert_eq!(http.host_names, ["cars.example.org"]);
+    for (more, key) in [
+        (r#""certificate": "/a.pem""#, "control.HTTP.certificate"),
+        (r#""key": "/b.pem""#, "control.HTTP.key"),
+        (r#""certificate": "", "key": "/b.pem""#, "control.HTTP.certificate"),
+        (r#""tlsPort": 8443"#, "control.HTTP.tlsPort"),
+        (r#""certificate": "/a.pem", "key": "/b.pem", "tlsPort": 8080"#, "control.HTTP.tlsPort"),
+    ] {
+        let found: Vec<_> = loaded(more).errors.into_iter().map(|error| error.key).collect();
+        assert_eq!(found, [key], "{more}");
+    }
+    let warned = loaded(r#""hostNames": ["https://cars.example.org"]"#);
+    assert_eq!((warned.errors.len(), warned.warnings[0].key.as_str()), (0, "control.HTTP.hostNames"));
 }
