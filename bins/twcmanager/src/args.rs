@@ -15,10 +15,11 @@ Commands:
   run            Charge by the configuration (what happens without a command)
   demo           Show it with simulated connectors and a simulated sun; needs no hardware
   check          Check the configuration, then read every enabled energy source once
+  policy explain Show which policy holds at a moment, why, and why the others do not
   simulate-bus   Run simulated connectors for another controller to steer
   decode HEX...  Explain frames of the Gen 2 load-sharing bus
 
-Options of run and check:
+Options of run, check and policy explain:
   --config FILE        Configuration [default: /etc/twcmanager/config.json, else ./config.json]
 
 Options of check:
@@ -26,6 +27,10 @@ Options of check:
   --ems NAME           Read this source only
   --record DIR         Save what each device answered, secrets removed
   --replay DIR         Read from such a folder instead of the devices
+
+Options of policy explain:
+  --at TIME            Local time, such as 2026-08-20T22:30, or 22:30 for today [default: now]
+  --json               Print the result as JSON
 
 Options of demo:
   --port PORT          Port of the page on 127.0.0.1 [default: 8088]
@@ -67,6 +72,8 @@ pub enum Command {
     },
     /// Check configuration and sources.
     Check(CheckArgs),
+    /// Explain which policy holds.
+    Explain(ExplainArgs),
     /// Simulated connectors alone.
     SimulateBus {
         /// Over what.
@@ -102,6 +109,17 @@ pub struct CheckArgs {
     pub replay: Option<PathBuf>,
 }
 
+/// Options of `policy explain`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ExplainArgs {
+    /// The file, when named.
+    pub config: Option<PathBuf>,
+    /// When; now unless named.
+    pub at: Option<String>,
+    /// Whether to print JSON.
+    pub json: bool,
+}
+
 /// How a simulated bus is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SimulatedLink {
@@ -127,23 +145,28 @@ fn read(mut parser: lexopt::Parser) -> Result<Args, lexopt::Error> {
     let mut link = None;
     let (mut connectors, mut seed) = (3, 1);
     let mut hex = Vec::new();
+    let (mut at, mut explains) = (None, false);
     while let Some(arg) = parser.next()? {
         let command = name.as_deref().unwrap_or("run");
         match arg {
             Short('h') | Long("help") => return Ok(Args { command: Command::Help, verbosity }),
             Short('V') | Long("version") => return Ok(Args { command: Command::Version, verbosity }),
             Short('v') | Long("verbose") => verbosity = verbosity.saturating_add(1),
-            Long("config") if matches!(command, "run" | "check") => check.config = Some(parser.value()?.into()),
-            Long("json") if command == "check" => check.json = true,
+            Long("config") if matches!(command, "run" | "check" | "policy") => {
+                check.config = Some(parser.value()?.into())
+            }
+            Long("json") if matches!(command, "check" | "policy") => check.json = true,
             Long("ems") if command == "check" => check.ems = Some(parser.value()?.string()?),
             Long("record") if command == "check" => check.record = Some(parser.value()?.into()),
             Long("replay") if command == "check" => check.replay = Some(parser.value()?.into()),
+            Long("at") if command == "policy" => at = Some(parser.value()?.string()?),
             Long("port") if command == "demo" => port = parser.value()?.parse()?,
             Long("listen") if command == "simulate-bus" => link = Some(SimulatedLink::Tcp(parser.value()?.parse()?)),
             Long("pty") if command == "simulate-bus" => link = Some(SimulatedLink::Pty(parser.value()?.into())),
             Long("connectors") if command == "simulate-bus" => connectors = parser.value()?.parse()?,
             Long("seed") if command == "simulate-bus" => seed = parser.value()?.parse()?,
             Value(value) if name.is_none() => name = Some(value.string()?),
+            Value(value) if command == "policy" && !explains && value == "explain" => explains = true,
             Value(value) if command == "decode" => hex.push(value.string()?),
             other => return Err(other.unexpected()),
         }
@@ -155,6 +178,8 @@ fn read(mut parser: lexopt::Parser) -> Result<Args, lexopt::Error> {
             return Err("--record and --replay exclude each other".into());
         }
         Some("check") => Command::Check(check),
+        Some("policy") if !explains => return Err("policy needs `explain` after it".into()),
+        Some("policy") => Command::Explain(ExplainArgs { config: check.config, at, json: check.json }),
         Some("simulate-bus") if connectors == 0 => return Err("--connectors needs at least 1".into()),
         Some("simulate-bus") => {
             let link = link.ok_or("simulate-bus needs --listen ADDR:PORT or --pty PATH")?;
@@ -186,6 +211,13 @@ mod tests {
     fn options_belong_to_their_command() {
         assert!(parsed("demo --json").unwrap_err().contains("--json"));
         assert_eq!(parsed("demo --port 9000").unwrap().command, Command::Demo { port: 9000 });
+    }
+
+    #[test]
+    fn a_policy_is_explained() {
+        let explain = parsed("policy explain --at 22:30 --json").unwrap().command;
+        assert_eq!(explain, Command::Explain(ExplainArgs { config: None, at: Some("22:30".into()), json: true }));
+        assert!(parsed("policy").unwrap_err().contains("explain"));
     }
 
     #[test]

@@ -33,6 +33,7 @@ mod controllers;
 mod decode;
 mod demo;
 mod drivers;
+mod explain;
 mod logging;
 mod outlets;
 mod plan;
@@ -86,11 +87,12 @@ impl Program {
                 return ExitCode::from(2);
             }
         };
-        logging::start(args.verbosity, matches!(args.command, Command::Check(_)));
+        logging::start(args.verbosity, matches!(args.command, Command::Check(_) | Command::Explain(_)));
         match args.command {
             Command::Run { config } => run::run(config.as_deref(), &self.drivers),
             Command::Demo { port } => demo::run(port),
             Command::Check(check) => check::run(&check, &self.drivers),
+            Command::Explain(explain) => explain::run(&explain, &self.drivers),
             Command::SimulateBus { link, connectors, seed } => simulation::serve(&link, connectors, seed),
             Command::Decode { hex } => {
                 let (text, is_fine) = decode::explain(&hex);

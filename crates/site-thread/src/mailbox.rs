@@ -6,7 +6,7 @@
 //! | state of a charging point | one note per charging point: its newest state is looked up when it is read |
 //! | how saving the settings went | the newest counts |
 //! | event of a controller | the oldest is dropped, and counted |
-//! | command | refused with an answer |
+//! | command, question about the policies | refused with an answer |
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -16,6 +16,8 @@ use std::time::Instant;
 use ems::{EmsError, EmsReading};
 use ems_host::ReadingSink;
 use evse::{ControllerEvent, EvseId, EvseInstance, EvseListener};
+use jiff::Zoned;
+use serde_json::Value;
 use site::{Command, Refusal, RefusalKind};
 
 /// Most events waiting; a site has a handful a day.
@@ -25,6 +27,9 @@ const MOST_COMMANDS: usize = 64;
 
 /// A command and where its answer goes.
 pub(crate) type Request = (Command, Sender<Result<(), Refusal>>);
+
+/// A question about the policies at a moment (now when `None`) and where its answer goes.
+pub(crate) type Question = (Option<Zoned>, Sender<Value>);
 
 /// All that waits, taken out at once.
 #[derive(Default)]
@@ -36,6 +41,7 @@ pub(crate) struct Letters {
     pub events: VecDeque<ControllerEvent>,
     pub dropped_events: u64,
     pub commands: VecDeque<Request>,
+    pub questions: VecDeque<Question>,
     pub settings_saved: Option<Result<(), String>>,
     pub is_ending: bool,
 }
@@ -48,6 +54,7 @@ impl Letters {
             && self.gone.is_empty()
             && self.events.is_empty()
             && self.commands.is_empty()
+            && self.questions.is_empty()
             && self.settings_saved.is_none()
             && !self.is_ending
     }
@@ -83,6 +90,19 @@ impl Mailbox {
         drop(letters);
         self.arrived.notify_one();
         Ok(receiver)
+    }
+
+    /// Queues a question about the policies; `None` when too many wait or the program is ending.
+    pub(crate) fn explain(&self, at: Option<Zoned>) -> Option<Receiver<Value>> {
+        let mut letters = self.lock();
+        if letters.is_ending || letters.questions.len() >= MOST_COMMANDS {
+            return None;
+        }
+        let (sender, receiver) = channel();
+        letters.questions.push_back((at, sender));
+        drop(letters);
+        self.arrived.notify_one();
+        Some(receiver)
     }
 
     /// Waits until something is there or `deadline` has come, and takes all of it.

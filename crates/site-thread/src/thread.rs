@@ -143,6 +143,10 @@ impl SitePort for SiteHandle {
     fn policies(&self) -> Arc<Value> {
         self.published.edition().policies
     }
+
+    fn explain(&self, at: Option<Zoned>) -> Option<Value> {
+        self.mailbox.explain(at)?.recv_timeout(COMMAND_PATIENCE).ok()
+    }
 }
 
 struct Worker {
@@ -232,6 +236,11 @@ impl Worker {
         if !answers.is_empty() {
             // Who has the answer and then looks must see what came of it: front ends read settings, change them and write them back.
             self.publish(now);
+        }
+        for (at, answer) in letters.questions {
+            let at = Now { mono: now.mono, wall: at.unwrap_or_else(|| now.wall.clone()) };
+            // Who asked may have given up.
+            let _ = answer.send(self.site.explain_policies(&at));
         }
         for (answer, result) in answers {
             // Who asked may have gone; then nobody misses the answer.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Zoned;
 use serde_json::Value;
 
 use crate::{Command, Refusal, Snapshot};
@@ -34,4 +35,11 @@ pub trait SitePort: Send + Sync {
 
     /// The policy list in the shape of TWCManager's `/api/getPolicy`.
     fn policies(&self) -> Arc<Value>;
+
+    /// Which policy holds at a moment (now when `None`), why, and why the others do not: each term with its value. Waits
+    /// for the site as [`SitePort::command`] does; `None` when it does not answer in time or cannot tell.
+    fn explain(&self, at: Option<Zoned>) -> Option<Value> {
+        let _ = at;
+        None
+    }
 }
