@@ -33,8 +33,11 @@ pub(crate) const V2_FLOOR: Amps = Amps::from_whole(6);
 pub(crate) const DRAWING: Amps = Amps::from_whole(1);
 /// A draw seen this recently counts as drawing.
 const DRAW_DEBOUNCE: Duration = Duration::from_secs(5);
-/// An answer later than this is not expected any more.
-const ANSWER_HORIZON: Duration = Duration::from_secs(5);
+/// An answer later than this is not expected any more: networks stall for seconds, and a connection that is silent for so
+/// long is given up.
+const ANSWER_HORIZON: Duration = Duration::from_secs(15);
+/// Unanswered heartbeats remembered: one a second and some extra.
+const MOST_UNANSWERED: usize = 20;
 /// A newcomer that told nothing about itself for this long is not charging on an old limit that we could learn of.
 pub(crate) const UNHEARD_GRACE: Duration = Duration::from_secs(5);
 
@@ -127,7 +130,7 @@ impl Ledger {
         }
         account.last_sent = Some(now);
         account.unanswered.push_back(now);
-        if account.unanswered.len() > 8 {
+        if account.unanswered.len() > MOST_UNANSWERED {
             account.unanswered.pop_front();
         }
     }
@@ -213,8 +216,9 @@ impl Account {
         }
     }
 
+    /// Whether anything that it heard or said can still matter. A link-ready alone says nothing of what it uses.
     fn is_alive(&self, now: Instant) -> bool {
-        let latest = [Some(self.opened_at), self.last_sent, self.reported_at].into_iter().flatten().max();
+        let latest = self.last_sent.max(self.reported_at);
         latest.is_some_and(|at| now.saturating_duration_since(at) < RESERVE_AFTER_SILENCE)
     }
 

@@ -21,7 +21,7 @@ struct Real {
     /// When the draw follows a lower limit.
     follows_at: Option<Instant>,
     /// Answers that are still on their way.
-    under_way: VecDeque<Report>,
+    under_way: VecDeque<(Instant, Report)>,
     desired: Amps,
     linked: bool,
 }
@@ -162,9 +162,9 @@ impl Model {
                 real.hears(Some(share.now), Duration::from_millis(lag), now);
                 let report = Report { limit: real.limit, drawn: real.drawn, faulted: false };
                 if answered && late {
-                    real.under_way.push_back(report);
+                    real.under_way.push_back((now, report));
                 } else if answered {
-                    while let Some(earlier) = real.under_way.pop_front() {
+                    while let Some((_, earlier)) = real.under_way.pop_front() {
                         self.ledger.report(id, earlier, true, now);
                     }
                     self.ledger.report(id, report, true, now);
@@ -172,7 +172,7 @@ impl Model {
             }
             Happening::LateAnswers { who } => {
                 let real = &mut self.reals[who];
-                while let Some(report) = real.under_way.pop_front() {
+                while let Some((_, report)) = real.under_way.pop_front() {
                     self.ledger.report(real.id, report, true, now);
                 }
             }
@@ -194,9 +194,8 @@ impl Model {
                     self.now = end.min(self.now + Duration::from_millis(500));
                     for real in &mut self.reals {
                         real.time_passes(wants, self.now);
-                        if millis > 3_000 {
-                            real.under_way.clear();
-                        }
+                        let (now, horizon) = (self.now, Duration::from_secs(15));
+                        real.under_way.retain(|(at, _)| now.saturating_duration_since(*at) < horizon);
                     }
                 }
             }
