@@ -1,7 +1,7 @@
 //! What a source tells.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use units::{Amps, PerPhase, Percent, Volts, Watts};
@@ -51,6 +51,9 @@ pub struct EmsReading {
     pub is_estimate: bool,
     /// When the values were taken: the device's time where it tells its age, else when the answer arrived.
     pub taken_at: Instant,
+    /// How old it may become and still be used, where that is longer than the site's `staleAfter`: for services that are asked
+    /// seldom or tell old values. `None` leaves it to the site.
+    pub max_age: Option<Duration>,
     /// Facts that only this source has, under the names that policies use (`batteryLevel`, `stormWatch`, ...).
     pub attributes: BTreeMap<String, Attribute>,
 }
@@ -76,10 +79,27 @@ impl EmsReading {
             battery_soc: None,
             is_estimate: false,
             taken_at,
+            max_age: None,
             attributes: BTreeMap::new(),
         }
     }
+
+    /// The same, still used when it is as old as this.
+    #[must_use]
+    pub fn usable_for(mut self, max_age: Duration) -> Self {
+        self.max_age = Some(max_age);
+        self
+    }
+
+    /// Whether the attribute of this name is there and true.
+    #[must_use]
+    pub fn has_flag(&self, name: &str) -> bool {
+        self.attributes.get(name) == Some(&Attribute::Flag(true))
+    }
 }
+
+/// The longest [`EmsReading::max_age`] that is accepted from outside: a day.
+const LONGEST_AGE_S: f64 = 86_400.0;
 
 /// A reading as it is written in JSON: by `check --json`, by recordings, and by plug-in programs, one object a line.
 ///
@@ -108,6 +128,9 @@ pub struct WireReading {
     /// Whether this is a forecast or model.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub is_estimate: bool,
+    /// Seconds for which it can be used although the site's `staleAfter` is shorter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_age_s: Option<f64>,
     /// Facts that only this source has.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<String, Attribute>,
@@ -128,6 +151,7 @@ impl From<&EmsReading> for WireReading {
             grid_phase_w: phases(&reading.grid_power, Watts::get),
             grid_volts: phases(&reading.grid_volts, Volts::get),
             is_estimate: reading.is_estimate,
+            max_age_s: reading.max_age.map(|age| age.as_secs_f64()),
             attributes: reading.attributes.clone(),
         }
     }
@@ -162,6 +186,12 @@ impl WireReading {
             Some(number) if number < 0.0 => Err(format!("`{field}` is negative; only grid and battery have a sign")),
             _ => one(field, value, Watts::new),
         };
+        let max_age = match self.max_age_s {
+            Some(seconds) if !(0.0..=LONGEST_AGE_S).contains(&seconds) => {
+                return Err(format!("`max_age_s` is {seconds}: seconds from 0 to {LONGEST_AGE_S} are possible"));
+            }
+            seconds => seconds.map(Duration::from_secs_f64),
+        };
         Ok(EmsReading {
             generation: positive("generation_w", self.generation_w)?,
             consumption: positive("consumption_w", self.consumption_w)?,
@@ -173,6 +203,7 @@ impl WireReading {
             battery_soc: one("battery_soc", self.battery_soc, Percent::new)?,
             is_estimate: self.is_estimate,
             taken_at,
+            max_age,
             attributes: self.attributes,
         })
     }
@@ -184,11 +215,11 @@ mod tests {
 
     #[test]
     fn a_reading_survives_the_wire() {
-        let line = r#"{"generation_w":4200.0,"grid_w":-3560.5,"grid_amps":[-5.1,null,-5.2],"battery_soc":80}"#;
+        let line = r#"{"generation_w":4200.0,"grid_w":-3560.5,"grid_amps":[-5.1,null,-5.2],"battery_soc":80,"max_age_s":90.0}"#;
         let wire: WireReading = serde_json::from_str(line).unwrap();
         let reading = wire.clone().into_reading(Instant::now()).unwrap();
         assert_eq!(reading.consumption, None);
-        assert_eq!(reading.grid_current.l2, None);
+        assert_eq!((reading.grid_current.l2, reading.max_age), (None, Some(Duration::from_secs(90))));
         assert_eq!(WireReading::from(&reading), wire);
     }
 
@@ -196,5 +227,9 @@ mod tests {
     fn a_value_that_cannot_be_is_named() {
         let wire = WireReading { grid_w: Some(1e308), ..WireReading::default() };
         assert!(wire.into_reading(Instant::now()).unwrap_err().contains("grid_w"));
+        for max_age_s in [-1.0, f64::NAN, 1e300] {
+            let wire = WireReading { max_age_s: Some(max_age_s), ..WireReading::default() };
+            assert!(wire.into_reading(Instant::now()).unwrap_err().contains("max_age_s"));
+        }
     }
 }
