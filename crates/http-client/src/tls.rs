@@ -44,7 +44,9 @@ impl Tls {
             Self::Pinned(pin) => Some(Some(*pin)),
             Self::AcceptSelfSignedFor(trusted) => {
                 if !trusted.trim().trim_matches(['[', ']']).eq_ignore_ascii_case(host) {
-                    return Err(format!("self-signed certificates are accepted for {trusted} only, but this is {host}"));
+                    return Err(format!(
+                        "self-signed certificates are accepted for {trusted} only, but this is {host}"
+                    ));
                 }
                 Some(None)
             }
