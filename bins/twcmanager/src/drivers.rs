@@ -54,3 +54,26 @@ impl Drivers {
         Drivers { ems: EMS.to_vec(), controllers: Vec::new() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::EMS;
+
+    /// The table that people look into first.
+    const TABLE: &str = include_str!("../../../docs/ems/README.md");
+
+    #[test]
+    fn every_source_has_a_page_and_a_row_in_the_table() {
+        for driver in EMS {
+            assert!(TABLE.contains(&format!("| `{}` |", driver.name)), "{} has no row in docs/ems/README.md", driver.name);
+        }
+    }
+
+    #[test]
+    fn names_are_unique() {
+        let mut names: Vec<&str> = EMS.iter().map(|driver| driver.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), EMS.len());
+    }
+}
