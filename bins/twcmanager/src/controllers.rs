@@ -5,6 +5,9 @@ use std::sync::Arc;
 use ems::{KeySpec, Section};
 use evse::{EvseController, EvseListener};
 
+/// Makes and starts a controller from its section.
+pub type OpenController = fn(&mut Section, Arc<dyn EvseListener>) -> Option<Box<dyn EvseController>>;
+
 /// A controller, for [`crate::Program::with_controller`].
 ///
 /// Its part of the configuration is a top-level object, as TWCManager has it for Gen 3 connectors.
@@ -17,5 +20,5 @@ pub struct ControllerDriver {
     /// Its keys, apart from `enabled`, which all have.
     pub keys: &'static [KeySpec],
     /// Makes and starts a controller. Mistakes are noted in the section; `None` when they leave nothing to start.
-    pub open: fn(&mut Section, Arc<dyn EvseListener>) -> Option<Box<dyn EvseController>>,
+    pub open: OpenController,
 }
