@@ -83,6 +83,15 @@ impl Gen2Controller {
         self.published.bus.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Wakes the thread, so that [`Gen2Controller::bus_status`] is newer than this call soon, however quiet the line is:
+    /// whoever watches over the thread looks for that.
+    ///
+    /// # Errors
+    /// `Ended` when the thread has ended.
+    pub fn nudge(&self) -> Result<(), Gen2Error> {
+        self.mailbox.put(|_| {}).map_err(|_| Gen2Error::Ended)
+    }
+
     /// Limits what all connectors together may use, per phase, below the wiring; `None` lifts it. For fuse protection: a
     /// lower limit goes out with the very next frame, before everything else.
     ///

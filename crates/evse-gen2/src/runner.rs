@@ -147,6 +147,8 @@ impl Runner {
                 self.read(&mut state, now);
             }
             state.role.handle_timeout(now);
+            // Who hears of a change finds the bus's numbers no older than it.
+            self.publish_bus(&state, now);
             self.drain(&mut state, now);
             self.judge_line(&mut state);
             self.publish_bus(&state, now);
