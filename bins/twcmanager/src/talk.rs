@@ -61,10 +61,8 @@ impl Talk {
     }
 
     fn assistant(&self, status: &config::MqttStatus) -> AssistantConfig {
-        let is_same = |control: &&config::MqttControl| {
-            let (one, other) = (&control.broker, &status.broker);
-            (one.host.to_ascii_lowercase(), one.port) == (other.host.to_ascii_lowercase(), other.port)
-        };
+        // One broker may be spoken to in two ways, with and without TLS, so the port says little.
+        let is_same = |control: &&config::MqttControl| control.broker.host.eq_ignore_ascii_case(&status.broker.host);
         let control = self.control.as_ref().filter(|control| !control.topic_prefix.is_empty());
         if control.is_some_and(|control| !is_same(&control)) {
             log::warn!("Home Assistant gets no controls: control.MQTT and status.MQTT name different brokers");

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use evse::Link;
 use serde_json::{Map, Value, json};
 use site::Snapshot;
 use twc_names::id_of;
@@ -15,6 +14,9 @@ use crate::{AssistantConfig, StatusConfig, catalogue};
 pub(crate) const ORIGIN: &str = "twcmanager";
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 const HOME: &str = "https://github.com/twcmanager/twcmanager";
+
+/// Details of charging points that say something about the device, and Home Assistant's names for them.
+pub(crate) const DETAILS: [(&str, &str); 2] = [("serial", "serial_number"), ("firmware", "hw_version")];
 
 /// A discovery message.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,16 +57,10 @@ pub(crate) fn announcements(
             Some(evse::Detail::Text(text)) => Some(Value::from(text.as_str())),
             _ => None,
         };
-        let details = [("serial_number", text("serial")), ("hw_version", text("firmware"))];
         let device = Device {
             name: if is_gen2 { id.clone() } else { evse.name.clone() },
             is_site: false,
-            // A lost connector may have had no time to tell them; they come with its return.
-            details: details
-                .into_iter()
-                .filter(|_| evse.link != Link::Lost)
-                .filter_map(|(key, value)| Some((key.to_owned(), value?)))
-                .collect(),
+            details: DETAILS.iter().filter_map(|(detail, name)| Some(((*name).to_owned(), text(detail)?))).collect(),
             id,
         };
         let entities = catalogue::of_evse(&device.id, evse.capabilities);

@@ -11,12 +11,13 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use evse::{Capabilities, Detail};
 use mqtt_link::Message;
 use serde_json::Value;
-use site::Snapshot;
+use site::{EvseView, Snapshot};
 use twc_names::id_of;
 
-use crate::announce::{announcements, identifier, own_prefix};
+use crate::announce::{DETAILS, announcements, identifier, own_prefix};
 use crate::directory::Directory;
 use crate::pacer::{Pacer, State};
 use crate::states::{OFFLINE, availability, is_choice, states};
@@ -26,6 +27,12 @@ use crate::{AssistantConfig, StatusConfig};
 pub(crate) const LISTEN: Duration = Duration::from_secs(2);
 /// After a command, for the site to have taken or refused it.
 const ECHO: Duration = Duration::from_millis(700);
+
+/// Devices are described anew this often even when they look the same.
+const DESCRIBE: Duration = Duration::from_secs(60);
+
+/// What a description of devices hangs on, of each charging point.
+type Outline = Vec<(String, String, Capabilities, Vec<Option<Detail>>)>;
 
 /// Something for the broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,7 +69,9 @@ pub(crate) struct Publisher {
     directory: Directory,
     phase: Phase,
     newest: Option<(Arc<Snapshot>, Arc<Value>)>,
-    /// Identifiers of devices that were there and are not in the newest snapshot.
+    /// When devices were described last, and what they looked like.
+    described: Option<(Instant, Outline)>,
+    /// Ids of charging points that were there and are not in the newest snapshot.
     absent: BTreeSet<String>,
     /// How long after Home Assistant's start everything is told again: not together with all other programs.
     jitter: Duration,
@@ -79,6 +88,7 @@ impl Publisher {
             directory: Directory::default(),
             phase: Phase::Listening(None),
             newest: None,
+            described: None,
             absent: BTreeSet::new(),
             jitter,
             birth_at: None,
@@ -102,7 +112,10 @@ impl Publisher {
             let sent = self.pacer.offer(now, state);
             self.publish(sent);
         }
-        if matches!(self.phase, Phase::Telling) {
+        let is_old = |(at, outline): &(Instant, Outline)| {
+            now.saturating_duration_since(*at) >= DESCRIBE || *outline != outline_of(&snapshot)
+        };
+        if matches!(self.phase, Phase::Telling) && self.described.as_ref().is_none_or(is_old) {
             self.announce(now, false);
         }
     }
@@ -193,6 +206,7 @@ impl Publisher {
     fn announce(&mut self, now: Instant, again: bool) {
         let (Some(assistant), Some((snapshot, _))) = (&self.config.assistant, &self.newest) else { return };
         let all = announcements(snapshot, &self.config, assistant);
+        self.described = Some((now, outline_of(snapshot)));
         self.outputs.extend(self.directory.announce(now, all, assistant, again));
     }
 
@@ -221,6 +235,12 @@ impl Publisher {
         self.publish(rest);
         self.outputs.push_back(Output::Publish { topic: availability(&self.config), payload: OFFLINE.to_owned() });
     }
+}
+
+fn outline_of(snapshot: &Snapshot) -> Outline {
+    let details = |evse: &EvseView| DETAILS.iter().map(|(key, _)| evse.details.get(key).cloned()).collect();
+    let one = |evse: &EvseView| (evse.id.clone(), evse.name.clone(), evse.capabilities, details(evse));
+    snapshot.evses.iter().map(one).collect()
 }
 
 /// Where Home Assistant tells that it has started.
