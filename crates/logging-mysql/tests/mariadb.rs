@@ -1,5 +1,6 @@
 //! Against a real MariaDB on loopback. Runs where `mariadbd` is installed (Debian: `mariadb-server`), and says so where not.
 #![cfg(feature = "mysql")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests count as tests")]
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};

@@ -153,8 +153,8 @@ impl SnapshotScribe {
         if !snapshot.policy.is_green {
             return None;
         }
-        let known = |view: &Option<site::MeasuredView>| view.as_ref().map_or(0.0, |view| view.w);
-        let (told, consumption) = (known(&snapshot.power.generation), known(&snapshot.power.consumption));
+        let known = |view: Option<&site::MeasuredView>| view.map_or(0.0, |view| view.w);
+        let (told, consumption) = (known(snapshot.power.told_generation()), known(snapshot.power.told_consumption()));
         if told == 0.0 && consumption == 0.0 {
             return None;
         }
