@@ -15,11 +15,12 @@ Commands:
   run            Charge by the configuration (what happens without a command)
   demo           Show it with simulated connectors and a simulated sun; needs no hardware
   check          Check the configuration, then read every enabled energy source once
+  passwd         Set the password of the page; a running program uses it at once
   policy explain Show which policy holds at a moment, why, and why the others do not
   simulate-bus   Run simulated connectors for another controller to steer
   decode HEX...  Explain frames of the Gen 2 load-sharing bus
 
-Options of run, check and policy explain:
+Options of run, check, passwd and policy explain:
   --config FILE        Configuration [default: /etc/twcmanager/config.json, else ./config.json]
 
 Options of check:
@@ -27,6 +28,9 @@ Options of check:
   --ems NAME           Read this source only
   --record DIR         Save what each device answered, secrets removed
   --replay DIR         Read from such a folder instead of the devices
+
+Options of passwd:
+  --remove             Remove the password, and with it all tokens of programs
 
 Options of policy explain:
   --at TIME            Local time, such as 2026-08-20T22:30, or 22:30 for today [default: now]
@@ -72,6 +76,13 @@ pub enum Command {
     },
     /// Check configuration and sources.
     Check(CheckArgs),
+    /// Set the password of the page.
+    Passwd {
+        /// The file, when named.
+        config: Option<PathBuf>,
+        /// Whether to remove it.
+        removes: bool,
+    },
     /// Explain which policy holds.
     Explain(ExplainArgs),
     /// Simulated connectors alone.
@@ -146,19 +157,21 @@ fn read(mut parser: lexopt::Parser) -> Result<Args, lexopt::Error> {
     let (mut connectors, mut seed) = (3, 1);
     let mut hex = Vec::new();
     let (mut at, mut explains) = (None, false);
+    let mut removes = false;
     while let Some(arg) = parser.next()? {
         let command = name.as_deref().unwrap_or("run");
         match arg {
             Short('h') | Long("help") => return Ok(Args { command: Command::Help, verbosity }),
             Short('V') | Long("version") => return Ok(Args { command: Command::Version, verbosity }),
             Short('v') | Long("verbose") => verbosity = verbosity.saturating_add(1),
-            Long("config") if matches!(command, "run" | "check" | "policy") => {
+            Long("config") if matches!(command, "run" | "check" | "passwd" | "policy") => {
                 check.config = Some(parser.value()?.into())
             }
             Long("json") if matches!(command, "check" | "policy") => check.json = true,
             Long("ems") if command == "check" => check.ems = Some(parser.value()?.string()?),
             Long("record") if command == "check" => check.record = Some(parser.value()?.into()),
             Long("replay") if command == "check" => check.replay = Some(parser.value()?.into()),
+            Long("remove") if command == "passwd" => removes = true,
             Long("at") if command == "policy" => at = Some(parser.value()?.string()?),
             Long("port") if command == "demo" => port = parser.value()?.parse()?,
             Long("listen") if command == "simulate-bus" => link = Some(SimulatedLink::Tcp(parser.value()?.parse()?)),
@@ -178,6 +191,7 @@ fn read(mut parser: lexopt::Parser) -> Result<Args, lexopt::Error> {
             return Err("--record and --replay exclude each other".into());
         }
         Some("check") => Command::Check(check),
+        Some("passwd") => Command::Passwd { config: check.config, removes },
         Some("policy") if !explains => return Err("policy needs `explain` after it".into()),
         Some("policy") => Command::Explain(ExplainArgs { config: check.config, at, json: check.json }),
         Some("simulate-bus") if connectors == 0 => return Err("--connectors needs at least 1".into()),
@@ -211,6 +225,14 @@ mod tests {
     fn options_belong_to_their_command() {
         assert!(parsed("demo --json").unwrap_err().contains("--json"));
         assert_eq!(parsed("demo --port 9000").unwrap().command, Command::Demo { port: 9000 });
+    }
+
+    #[test]
+    fn a_password_is_set_or_removed() {
+        let passwd = |removes| Command::Passwd { config: None, removes };
+        assert_eq!(parsed("passwd").unwrap().command, passwd(false));
+        assert_eq!(parsed("passwd --remove").unwrap().command, passwd(true));
+        assert!(parsed("run --remove").is_err() && parsed("passwd secret").is_err(), "never on the command line");
     }
 
     #[test]

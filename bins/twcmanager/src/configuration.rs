@@ -1,12 +1,12 @@
 //! The configuration, with the sources that it switches on.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use config::{Config, Diagnostic, KeySet, Loaded, Position};
 use ems::{Problem, ProblemLevel, Section, Shared};
 use ems_host::{SourceEntry, SourceSpec, open_sources};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::controllers::ControllerDriver;
 use crate::drivers::Drivers;
@@ -17,6 +17,8 @@ pub struct Configuration {
     pub config: Option<Config>,
     /// The file with all secrets masked, as `/api/getConfig` shows it.
     pub masked: Value,
+    /// To look at the file again later.
+    pub reread: Reread,
     /// The section `policy` as it stands; its webhooks may hold secrets.
     pub policy: Option<Value>,
     /// Names of the enabled sources that are configured to tell a consumption.
@@ -35,7 +37,8 @@ impl Configuration {
     /// Reads the file that was named, or else the first that exists where it is looked for.
     pub fn read(named: Option<&Path>, drivers: &Drivers, shared: &Arc<Shared>) -> Configuration {
         let path = config::find(named);
-        let Loaded { config, mut errors, mut warnings, document } = config::load(&path, &key_set(drivers));
+        let keys = key_set(drivers);
+        let Loaded { config, mut errors, mut warnings, document } = config::load(&path, &keys);
         let enabled = config.iter().flat_map(|config| &config.sources).filter(|source| source.is_enabled);
         let entries = enabled.map(|source| SourceEntry {
             driver: source.driver.clone(),
@@ -65,7 +68,8 @@ impl Configuration {
         let policy = tree.get("policy").cloned();
         let consumption_sources =
             sources.iter().filter(|source| tells_consumption(source)).map(|source| source.name.clone()).collect();
-        Configuration { config, masked, policy, consumption_sources, sources, controllers, errors, warnings }
+        let reread = Reread { path, keys, tree };
+        Configuration { config, masked, reread, policy, consumption_sources, sources, controllers, errors, warnings }
     }
 }
 
@@ -82,6 +86,50 @@ const CONSUMPTION_KEYS: [&str; 7] = [
 
 fn tells_consumption(source: &SourceSpec) -> bool {
     CONSUMPTION_KEYS.iter().any(|key| source.has_value(key))
+}
+
+/// What a running program takes over when it is asked to look at the file again.
+const RELOADABLE: [&str; 2] = ["control.HTTP.hostNames", "control.HTTP.readNeedsPassword"];
+
+/// Looks at the file again while the program runs.
+pub struct Reread {
+    path: PathBuf,
+    keys: KeySet,
+    tree: Value,
+}
+
+impl Reread {
+    /// The file as it is now, and the keys that changed since the start and are not taken over without a restart.
+    ///
+    /// # Errors
+    /// What has to be mended before it can be used.
+    pub fn again(&self) -> Result<(Config, Vec<String>), Vec<Diagnostic>> {
+        let Loaded { config, errors, document, .. } = config::load(&self.path, &self.keys);
+        let config = config.ok_or(errors)?;
+        let mut changed = Vec::new();
+        differences(&self.tree, &document.to_value(), "", &mut changed);
+        changed.retain(|key| !RELOADABLE.iter().any(|known| key == known || key.starts_with(&format!("{known}."))));
+        Ok((config, changed))
+    }
+}
+
+/// The keys at which two trees differ.
+fn differences(old: &Value, new: &Value, path: &str, found: &mut Vec<String>) {
+    match (old, new) {
+        (Value::Object(before), Value::Object(after)) => {
+            let added = after.keys().filter(|key| !before.contains_key(*key));
+            for key in before.keys().chain(added) {
+                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                let of = |tree: &Map<String, Value>| tree.get(key).cloned().unwrap_or(Value::Null);
+                differences(&of(before), &of(after), &path, found);
+            }
+        }
+        // A section that came or went: its keys are named.
+        (Value::Object(_), Value::Null) => differences(old, &Value::Object(Map::new()), path, found),
+        (Value::Null, Value::Object(_)) => differences(&Value::Object(Map::new()), new, path, found),
+        (old, new) if old != new => found.push(path.to_owned()),
+        _ => {}
+    }
 }
 
 /// All keys that are known: the program's own and those of every driver.
@@ -116,4 +164,22 @@ fn key_of(spec: &ems::KeySpec) -> config::Key {
         KeyKind::Objects => config::Kind::Any,
     };
     config::Key::new(spec.name, kind, spec.help)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_changed_is_named_by_its_keys_without_values() {
+        let old =
+            json!({"config": {"a": 1, "b": [1]}, "control": {"HTTP": {"listenPort": 1}}, "gone": {"x": "secret"}});
+        let new =
+            json!({"config": {"a": 1, "b": [2]}, "control": {"HTTP": {"listenPort": 1, "hostNames": "x"}}, "new": 5});
+        let mut found = Vec::new();
+        differences(&old, &new, "", &mut found);
+        assert_eq!(found, ["config.b", "control.HTTP.hostNames", "gone.x", "new"]);
+    }
 }

@@ -12,7 +12,6 @@ use ems::{Ems, EmsDriver, EmsError, EmsReading, Pace, Shared, Stop};
 use ems_host::{SourceEntry, open_sources};
 use evse_gen2::Gen2Settings;
 use gen2_simulator::{BusHandle, ConnectorSettings};
-use http_door::Listen;
 use serde_json::{Map, json};
 use site::SiteSetup;
 use units::{Amps, PerPhase, Percent, Phases, Volts, Watts};
@@ -20,6 +19,7 @@ use units::{Amps, PerPhase, Percent, Phases, Volts, Watts};
 use crate::run::{Plan, serve};
 use crate::simulation::Simulation;
 use crate::talk::Talk;
+use crate::web::WebPlan;
 
 /// A day of sun.
 const DAY: Duration = Duration::from_secs(600);
@@ -69,7 +69,8 @@ pub fn run(port: u16) -> ExitCode {
         folder: None,
         // The sun shines at any hour here, so surplus is followed at any hour.
         settings: json!({"nonScheduledAction": 3}).as_object().cloned().unwrap_or_default(),
-        listen: Some(Listen::loopback(port).named("--port")),
+        web: Some(WebPlan::loopback(port)),
+        reread: None,
         talk: Talk::default(),
         masked: json!({"config": {"demo": true}}),
     };

@@ -27,6 +27,7 @@
 //! ```
 
 mod args;
+mod bus_debug;
 mod check;
 mod configuration;
 mod controllers;
@@ -36,15 +37,18 @@ mod drivers;
 mod explain;
 mod logging;
 mod outlets;
+mod passwd;
+mod past;
 mod plan;
 mod run;
 mod simulation;
 mod talk;
+mod web;
 mod webhook;
 
 use std::process::ExitCode;
 
-pub use controllers::ControllerDriver;
+pub use controllers::{ControllerDriver, OpenController};
 
 use args::Command;
 use drivers::Drivers;
@@ -87,11 +91,15 @@ impl Program {
                 return ExitCode::from(2);
             }
         };
-        logging::start(args.verbosity, matches!(args.command, Command::Check(_) | Command::Explain(_)));
+        logging::start(
+            args.verbosity,
+            matches!(args.command, Command::Check(_) | Command::Explain(_) | Command::Passwd { .. }),
+        );
         match args.command {
             Command::Run { config } => run::run(config.as_deref(), &self.drivers),
             Command::Demo { port } => demo::run(port),
             Command::Check(check) => check::run(&check, &self.drivers),
+            Command::Passwd { config, removes } => passwd::run(config.as_deref(), removes),
             Command::Explain(explain) => explain::run(&explain, &self.drivers),
             Command::SimulateBus { link, connectors, seed } => simulation::serve(&link, connectors, seed),
             Command::Decode { hex } => {

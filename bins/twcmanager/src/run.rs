@@ -9,30 +9,30 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use config::{Settings, SettingsStore};
-use control_http::{Api, ApiConfig};
+use control_http::{AccessFile, Api, ApiConfig, DebugBus, History};
 use ems::{Section, Shared};
 use ems_host::{ReadingSink, SourceSpec};
 use evse::{EvseController, EvseListener};
 use evse_gen2::{Gen2Controller, Gen2Settings};
-use http_door::{Listen, Server, ServerConfig};
 use journal::{Journal, Store};
 use serde_json::{Map, Value};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use site::{SessionEvent, SitePort, SiteSetup};
 use site_thread::{Mailbox, SiteThread};
 
-use crate::configuration::Configuration;
+use crate::bus_debug::{Answers, Buses};
+use crate::configuration::{Configuration, Reread};
 use crate::controllers::ControllerDriver;
 use crate::drivers::Drivers;
 use crate::outlets::{ProgramOutlets, Saver, call_webhooks, session_of, webhook_queue};
+use crate::past::Past;
 use crate::talk::Talk;
+use crate::web::{self, Web, WebPlan};
 use crate::{check, plan, webhook};
 
 /// Name of the journal, beside the settings.
 const JOURNAL: &str = "twcmanager.db";
-/// When the configured port is taken the next nine are tried, as TWCManager does.
-const FURTHER_PORTS: u16 = 9;
 /// Sources that are in the middle of a call when the program ends are waited for this long.
 const SOURCES_PATIENCE: Duration = Duration::from_millis(500);
 
@@ -51,7 +51,9 @@ pub struct Plan {
     /// Settings to begin with where none are kept.
     pub settings: Map<String, Value>,
     /// Where the page is served.
-    pub listen: Option<Listen>,
+    pub web: Option<WebPlan>,
+    /// To look at the configuration again.
+    pub reread: Option<Reread>,
     /// Front ends that go out to others.
     pub talk: Talk,
     /// The configuration as it may be shown.
@@ -107,10 +109,8 @@ pub fn run(named: Option<&Path>, drivers: &Drivers) -> ExitCode {
         sources: configuration.sources,
         folder: Some(folder),
         settings: Map::new(),
-        listen: config
-            .control
-            .http
-            .map(|port| Listen::everywhere(port).or_next_ports(FURTHER_PORTS).named("control.HTTP.listenPort")),
+        web: config.control.http.as_ref().map(WebPlan::of),
+        reread: Some(configuration.reread),
         talk: Talk::of(&config, shared.get()),
         masked: configuration.masked,
     };
@@ -119,9 +119,9 @@ pub fn run(named: Option<&Path>, drivers: &Drivers) -> ExitCode {
     code
 }
 
-/// Starts everything, waits for SIGTERM or SIGINT, ends everything.
+/// Starts everything, waits for SIGTERM or SIGINT, ends everything. SIGHUP takes over what can be without a restart.
 pub fn serve(plan: Plan) -> ExitCode {
-    let mut signals = match Signals::new([SIGTERM, SIGINT]) {
+    let mut signals = match Signals::new([SIGTERM, SIGINT, SIGHUP]) {
         Ok(signals) => signals,
         Err(error) => {
             log::error!("signals cannot be received: {error}");
@@ -130,14 +130,16 @@ pub fn serve(plan: Plan) -> ExitCode {
     };
     let mailbox = Arc::new(Mailbox::default());
     let listener: Arc<dyn EvseListener> = Arc::clone(&mailbox) as _;
+    let answers = Answers::new();
     let mut buses = Vec::new();
     for settings in plan.buses {
         let name = settings.name.clone();
-        match Gen2Controller::open(settings, Arc::clone(&listener)) {
+        match Gen2Controller::open_monitored(settings, Arc::clone(&listener), Some(answers.monitor())) {
             Ok(bus) => buses.push(bus),
             Err(error) => log::error!("{name}: {error}"),
         }
     }
+    let has_bus = !buses.is_empty();
     let buses = Arc::new(Mutex::new(buses));
     let mut others = Vec::new();
     for (driver, mut section) in plan.controllers {
@@ -164,7 +166,23 @@ pub fn serve(plan: Plan) -> ExitCode {
             }
         };
 
-    let api_config = ApiConfig { config_masked: plan.masked, uuid: uuid(), ..ApiConfig::default() };
+    let access_file = plan.folder.as_deref().map(AccessFile::in_folder);
+    let access = plan.web.as_ref().map(|web| web.access.clone()).unwrap_or_default();
+    if access.read_needs_password
+        && let Some(Ok(false)) = access_file.as_ref().map(AccessFile::has_password)
+    {
+        log::warn!("control.HTTP.readNeedsPassword has no effect without a password: set one with `twcmanager passwd`");
+    }
+    let path = plan.folder.as_deref().map(|folder| folder.join(JOURNAL)).filter(|_| kept.journal.is_some());
+    let api_config = ApiConfig {
+        config_masked: plan.masked,
+        uuid: uuid(),
+        access,
+        access_file,
+        history: path.map(|path| Arc::new(Past { path }) as Arc<dyn History>),
+        bus: has_bus.then(|| Arc::new(Buses::new(&buses, answers)) as Arc<dyn DebugBus>),
+        ..ApiConfig::default()
+    };
     let api = Arc::new(Api::new(api_config, Arc::new(site.handle())));
     let status = Arc::clone(&api);
     let webhooks = std::thread::Builder::new().name("webhooks".to_owned()).stack_size(256 * 1024).spawn(move || {
@@ -173,19 +191,7 @@ pub fn serve(plan: Plan) -> ExitCode {
     if let Err(error) = webhooks {
         log::error!("webhooks will not be called: {error}");
     }
-    let server = plan.listen.and_then(|listen| {
-        let config = ServerConfig { listeners: vec![listen], ..ServerConfig::default() };
-        match Server::start(config, api) {
-            Ok(server) => {
-                log::info!("the page is at http://localhost:{}/", server.port());
-                Some(server)
-            }
-            Err(error) => {
-                log::error!("{error}");
-                None
-            }
-        }
-    });
+    let mut web = plan.web.map(|plan| Web::start(plan, api));
     let talking = plan.talk.start(&(Arc::new(site.handle()) as Arc<dyn SitePort>), || {
         log::info!("somebody asks over MQTT for the program to end");
         if let Err(error) = signal_hook::low_level::raise(SIGINT) {
@@ -196,10 +202,15 @@ pub fn serve(plan: Plan) -> ExitCode {
     let sources = ems_host::run(plan.sources, &sink);
     log::info!("twcmanager {} is ready", env!("CARGO_PKG_VERSION"));
 
-    let signal = signals.forever().next();
-    log::info!("ending, after signal {}", signal.unwrap_or_default());
-    if let Some(server) = server {
-        server.shutdown();
+    for signal in signals.forever() {
+        if signal != SIGHUP {
+            log::info!("ending, after signal {signal}");
+            break;
+        }
+        take_over(plan.reread.as_ref(), web.as_mut());
+    }
+    if let Some(web) = web {
+        web.shutdown();
     }
     talking.shutdown();
     if !sources.shutdown(SOURCES_PATIENCE) {
@@ -220,6 +231,31 @@ pub fn serve(plan: Plan) -> ExitCode {
         Err(_) => log::debug!("a bus is still held elsewhere; it ends with the program"),
     }
     ExitCode::SUCCESS
+}
+
+/// Takes over what can be taken over while cars charge: certificates, and who may ask. The rest is named.
+fn take_over(reread: Option<&Reread>, mut web: Option<&mut Web>) {
+    log::info!("SIGHUP: looking at the configuration and the certificate again");
+    match reread.map(Reread::again) {
+        None => {}
+        Some(Ok((config, changed))) => {
+            if let (Some(web), Some(http)) = (&mut web, &config.control.http) {
+                web.set_access(web::rules(http));
+            }
+            if !changed.is_empty() {
+                log::warn!("changed in the configuration, but in force only after a restart: {}", changed.join(", "));
+            }
+        }
+        Some(Err(errors)) => {
+            for error in &errors {
+                log::error!("{}", check::line_of("error", error).trim_end());
+            }
+            log::error!("the configuration cannot be used; the one from before stays in force");
+        }
+    }
+    if let Some(web) = web {
+        web.reload_certificates();
+    }
 }
 
 /// What outlives the program: settings and journal.

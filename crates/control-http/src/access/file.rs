@@ -104,6 +104,14 @@ impl AccessFile {
         &self.path
     }
 
+    /// Whether a password is set.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is damaged.
+    pub fn has_password(&self) -> Result<bool, AccessError> {
+        Ok(self.read()?.password.is_some())
+    }
+
     /// Sets the password, or another one. Everybody who is signed in has to sign in again; tokens stay, unless the file was
     /// damaged. Takes some tenths of a second. Returns how many tokens stay.
     ///
