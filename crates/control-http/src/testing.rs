@@ -163,6 +163,7 @@ pub fn snapshot() -> Snapshot {
         },
         power: PowerView {
             generation: measured(6840.0),
+            exchange: None,
             house: measured(812.0),
             consumption: measured(6332.0),
             grid: measured(-508.0),

@@ -2,10 +2,17 @@
 //!
 //! | channel | rule |
 //! |---|---|
-//! | generation | the sum of all sources that tell it. One that has gone stale adds nothing: the sum is then a lower bound, which never makes a surplus that is not there |
+//! | generation | the sum of all sources that measure it; forecasts only where no source does. One that has gone stale adds nothing: the sum is then a lower bound, which never makes a surplus that is not there |
 //! | consumption | the sum of all sources that tell it; as soon as one of them is stale it is not known. When no source tells it: generation + grid + battery |
-//! | grid | the first source, in the order of the configuration, that has a usable value: there is one grid connection |
+//! | grid | the first source, in the order of the configuration, that has a usable value: there is one grid connection. One that is used beyond `staleAfter` yields to one that is not |
 //! | battery | the sum; as soon as one is stale it is not known |
+//!
+//! What a source with the attribute `gridOnly` calls generation and consumption is the export and the import of the grid
+//! connection: it adds to neither sum. Where no other source tells one of them, both are kept aside as TWCManager told them
+//! ([`Combined::exchange`]), for status pages that imitate it; the grid decides.
+//!
+//! How old is too old is the site's `staleAfter`, or what the reading itself allows ([`ems::EmsReading::max_age`]) where that
+//! is longer; for limits it is `staleAfter` alone.
 //!
 //! The age of a sum is that of its oldest part. A negative generation or consumption counts as zero.
 
@@ -15,7 +22,7 @@ use ems::EmsReading;
 use units::{Amps, PerPhase, Percent, Volts, Watts};
 
 use crate::FreshnessView;
-use crate::sources::{Source, Sources};
+use crate::sources::{Source, Sources, WHOLE_AMPS, freshness};
 
 /// A power that is known or was.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -69,9 +76,14 @@ pub(crate) struct Combined {
     /// Whether the consumption comes from generation and grid, so that it includes the cars.
     pub(crate) is_consumption_derived: bool,
     pub(crate) grid: Channel,
+    /// A meter that says so of itself sits at the grid connection: its power is signed and sees all cars.
+    pub(crate) has_grid_meter: bool,
+    /// Export and import, which TWCManager called generation and consumption; where no source tells the real ones.
+    pub(crate) exchange: Option<(Channel, Channel)>,
     pub(crate) battery: Channel,
     pub(crate) battery_soc: Option<Percent>,
-    /// Current on each phase of the grid connection, import positive, with the time it was taken.
+    /// Current on each phase of the grid connection, import positive, with the time it was taken; never older than
+    /// `staleAfter`, since limits rest on it.
     pub(crate) phases: Option<PhaseSample>,
 }
 
@@ -81,41 +93,37 @@ pub(crate) struct PhaseSample {
     pub(crate) amps: PerPhase<Option<Amps>>,
     pub(crate) taken_at: Instant,
     pub(crate) latency: Duration,
+    /// The meter cuts to whole amps: the real current is up to 1 A more.
+    pub(crate) is_cut: bool,
 }
 
 /// Makes one picture of all sources.
 pub(crate) fn combine(sources: &Sources, now: Instant, default_volts: Volts) -> Combined {
     let all = || sources.all.iter();
-    let usable = |source: &Source| source.usable(now, sources.stale_after).is_some();
-    let sum = |tells: fn(&Source) -> bool, value: fn(&EmsReading) -> Option<Watts>| -> (Channel, bool) {
-        let (mut known, mut stale, mut is_awaited) = (None, None, false);
-        for source in all().filter(|source| tells(source)) {
-            let Some(flow) = flow(source, value, now, sources.stale_after) else {
-                is_awaited = true;
-                continue;
-            };
-            add(if usable(source) { &mut known } else { &mut stale }, flow);
-        }
-        let has_gap = is_awaited || stale.is_some();
-        let channel = match (known, stale) {
-            (Some(flow), _) => Channel::Known(flow),
-            (None, Some(flow)) => Channel::Stale(flow),
-            (None, None) if is_awaited => Channel::Awaited,
-            (None, None) => Channel::Absent,
-        };
-        (channel, has_gap)
+    let generation_of: Value = |reading| reading.generation.map(|power| power.max(Watts::ZERO));
+    let consumption_of: Value = |reading| reading.consumption.map(|power| power.max(Watts::ZERO));
+    // A forecast counts only once it is known that nothing measures.
+    let tells_generation = |source: &&Source| source.tells_generation && !source.is_grid_only;
+    let is_measured = all().any(|source| source.measures_generation)
+        || all().any(|source| source.reading.is_none()) && all().filter(tells_generation).count() > 0;
+    let (generation, is_generation_partial) = sum(
+        all().filter(tells_generation).filter(|source| source.measures_generation || !is_measured),
+        generation_of,
+        now,
+        sources.stale_after,
+    );
+    let generation = if generation == Channel::Absent && is_measured { Channel::Awaited } else { generation };
+    let whole_sum = |tells: fn(&Source) -> bool, value: Value| match sum(
+        all().filter(|source| tells(source)),
+        value,
+        now,
+        sources.stale_after,
+    ) {
+        (Channel::Known(flow), true) => Channel::Stale(Flow { freshness: FreshnessView::Stale, ..flow }),
+        (channel, _) => channel,
     };
-    let whole = |(channel, has_gap): (Channel, bool)| match channel {
-        Channel::Known(flow) if has_gap => Channel::Stale(Flow { freshness: FreshnessView::Stale, ..flow }),
-        other => other,
-    };
-    let (generation, is_generation_partial) =
-        sum(|source| source.tells_generation, |reading| reading.generation.map(|power| power.max(Watts::ZERO)));
-    let consumption = whole(sum(
-        |source| source.tells_consumption,
-        |reading| reading.consumption.map(|power| power.max(Watts::ZERO)),
-    ));
-    let battery = whole(sum(|source| source.tells_battery, |reading| reading.battery));
+    let consumption = whole_sum(|source| source.tells_consumption && !source.is_grid_only, consumption_of);
+    let battery = whole_sum(|source| source.tells_battery, |reading| reading.battery);
     let grid = grid(sources, now);
     let derived = match (consumption, generation, grid) {
         (Channel::Absent, Channel::Known(generation), Channel::Known(grid)) if !is_generation_partial => {
@@ -123,23 +131,56 @@ pub(crate) fn combine(sources: &Sources, now: Instant, default_volts: Volts) -> 
         }
         _ => None,
     };
+    let only_meter = match all().find(|source| source.is_grid_only) {
+        Some(meter) if !all().any(Source::tells_house) => Some(meter),
+        _ => None,
+    };
+    let told_by = |meter, value| sum(std::iter::once(meter), value, now, sources.stale_after).0;
     Combined {
+        exchange: only_meter.map(|meter| (told_by(meter, generation_of), told_by(meter, consumption_of))),
         generation,
         consumption: derived.map_or(consumption, Channel::Known),
         is_consumption_derived: derived.is_some(),
         grid,
+        has_grid_meter: all().any(|source| source.is_grid_only && source.tells_grid),
         battery,
         battery_soc: state_of_charge(sources, now),
         phases: all().find_map(|source| phases(source, now, sources.stale_after, default_volts)),
     }
 }
 
-fn flow(source: &Source, value: fn(&EmsReading) -> Option<Watts>, now: Instant, stale_after: Duration) -> Option<Flow> {
+type Value = fn(&EmsReading) -> Option<Watts>;
+
+/// The sum of a channel over some sources, and whether a part is missing.
+fn sum<'a>(
+    parts: impl Iterator<Item = &'a Source>,
+    value: Value,
+    now: Instant,
+    stale_after: Duration,
+) -> (Channel, bool) {
+    let (mut known, mut stale, mut is_awaited) = (None, None, false);
+    for source in parts {
+        match flow(source, value, now, stale_after) {
+            Some(flow) if flow.freshness == FreshnessView::Stale => add(&mut stale, flow),
+            Some(flow) => add(&mut known, flow),
+            None => is_awaited = true,
+        }
+    }
+    let channel = match (known, stale) {
+        (Some(flow), _) => Channel::Known(flow),
+        (None, Some(flow)) => Channel::Stale(flow),
+        (None, None) if is_awaited => Channel::Awaited,
+        (None, None) => Channel::Absent,
+    };
+    (channel, is_awaited || stale.is_some())
+}
+
+fn flow(source: &Source, value: Value, now: Instant, stale_after: Duration) -> Option<Flow> {
     let reading = source.reading.as_deref()?;
     Some(Flow {
         power: value(reading)?,
         taken_at: reading.taken_at,
-        freshness: crate::sources::freshness(now, reading.taken_at, stale_after),
+        freshness: source.freshness(now, stale_after)?,
         is_estimate: reading.is_estimate,
         latency: source.latency(),
     })
@@ -176,7 +217,13 @@ fn grid(sources: &Sources, now: Instant) -> Channel {
     let mut best = Channel::Absent;
     for source in sources.all.iter().filter(|source| source.tells_grid) {
         match flow(source, |reading| reading.grid, now, sources.stale_after) {
-            Some(flow) if flow.freshness != FreshnessView::Stale => return Channel::Known(flow),
+            Some(flow) if freshness(now, flow.taken_at, sources.stale_after) != FreshnessView::Stale => {
+                return Channel::Known(flow);
+            }
+            Some(flow) if flow.freshness != FreshnessView::Stale => {
+                best = if best.known().is_some() { best } else { Channel::Known(flow) };
+            }
+            Some(_) | None if best.known().is_some() => {}
             Some(flow) if !matches!(best, Channel::Stale(_)) => best = Channel::Stale(flow),
             None if best == Channel::Absent => best = Channel::Awaited,
             _ => {}
@@ -198,7 +245,10 @@ fn state_of_charge(sources: &Sources, now: Instant) -> Option<Percent> {
 
 /// Currents with the sign of the power where the meter tells powers, else as it tells them.
 fn phases(source: &Source, now: Instant, stale_after: Duration, default_volts: Volts) -> Option<PhaseSample> {
-    let reading = source.usable(now, stale_after)?;
+    let reading = source.reading.as_deref()?;
+    if freshness(now, reading.taken_at, stale_after) == FreshnessView::Stale {
+        return None;
+    }
     let amps = PerPhase::from_fn(|phase| {
         let power = reading.grid_power[phase];
         match (reading.grid_current[phase], power) {
@@ -211,7 +261,8 @@ fn phases(source: &Source, now: Instant, stale_after: Duration, default_volts: V
             (None, None) => None,
         }
     });
-    amps.is_known().then(|| PhaseSample { amps, taken_at: reading.taken_at, latency: source.latency() })
+    let is_cut = reading.has_flag(WHOLE_AMPS);
+    amps.is_known().then(|| PhaseSample { amps, taken_at: reading.taken_at, latency: source.latency(), is_cut })
 }
 
 #[cfg(test)]
@@ -275,6 +326,51 @@ mod tests {
         let picture = picture(vec![(reading(Some(4000.0), None, None), 3), (meter, 2)]);
         assert_eq!(power(picture.consumption), Some(2000.0));
         assert!(picture.is_consumption_derived);
+    }
+
+    #[test]
+    fn what_a_grid_meter_calls_generation_adds_to_nothing() {
+        let meter = || {
+            let mut meter = reading(Some(1500.0), Some(0.0), Some(-1500.0));
+            meter.attributes.insert(crate::sources::GRID_ONLY.to_owned(), ems::Attribute::Flag(true));
+            (meter, 2)
+        };
+        let beside = picture(vec![(reading(Some(4000.0), None, None), 3), meter()]);
+        assert_eq!((power(beside.generation), power(beside.consumption)), (Some(4000.0), Some(2500.0)));
+        assert_eq!(beside.exchange, None);
+        let alone = picture(vec![meter()]);
+        assert_eq!((alone.generation, alone.consumption), (Channel::Absent, Channel::Absent));
+        let (export, import) = alone.exchange.unwrap();
+        assert_eq!((power(export), power(import), power(alone.grid)), (Some(1500.0), Some(0.0), Some(-1500.0)));
+    }
+
+    #[test]
+    fn a_forecast_counts_only_where_nothing_measures() {
+        let forecast = || (EmsReading { is_estimate: true, ..reading(Some(3000.0), None, None) }, 1);
+        assert_eq!(power(picture(vec![forecast(), forecast()]).generation), Some(6000.0));
+        let measured = picture(vec![forecast(), (reading(Some(1000.0), None, None), 1)]);
+        assert_eq!(power(measured.generation), Some(1000.0));
+        // A measurement that is too old is not replaced, and one that has not come yet is waited for.
+        let stale = picture(vec![forecast(), (reading(Some(1000.0), None, None), 500)]);
+        assert!(matches!(stale.generation, Channel::Stale(_)));
+        let mut sources = Sources::new(&["a".to_owned(), "b".to_owned()], &[], Duration::from_secs(120));
+        sources.take("a", Arc::new(forecast().0));
+        let early = combine(&sources, Instant::now(), Volts::saturating(230.0));
+        assert_eq!(early.generation, Channel::Awaited);
+    }
+
+    #[test]
+    fn a_source_that_may_be_older_is_used_longer_but_not_for_a_limit_nor_before_a_fresh_one() {
+        let slow = |grid| {
+            let mut slow = reading(Some(100.0), None, grid).usable_for(Duration::from_secs(900));
+            slow.grid_current = PerPhase::splat(Amps::new(5.0).ok());
+            slow
+        };
+        let both = picture(vec![(slow(Some(100.0)), 600), (reading(None, None, Some(200.0)), 1)]);
+        assert_eq!((power(both.generation), power(both.grid), both.phases), (Some(100.0), Some(200.0), None));
+        let alone = picture(vec![(slow(Some(100.0)), 600)]);
+        assert_eq!(power(alone.grid), Some(100.0));
+        assert_eq!(power(picture(vec![(slow(None), 901)]).generation), None);
     }
 
     #[test]

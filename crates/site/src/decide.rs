@@ -15,7 +15,8 @@ use crate::combine::combine;
 use crate::facts::{Car, SiteFacts};
 use crate::limits::{Headroom, base_per_phase, headroom};
 use crate::site::CircuitChain;
-use crate::surplus::{Scale, base, grantable, power_factor, surplus};
+use crate::sources::HoldBack;
+use crate::surplus::{NoSurplus, Scale, base, grantable, power_factor, surplus};
 use crate::{Event, Output, Site, words};
 
 /// What a Gen 2 connector and most others are told is a whole number of amps.
@@ -65,14 +66,22 @@ impl Site {
         self.picture = combine(&self.sources, now.mono, self.setup.default_volts);
         let scale = self.scale();
         let offset = self.offset_watts(scale);
-        let found = surplus(&self.setup, &self.picture, &self.sources, &mut self.meters, &self.history, offset);
-        self.state.surplus = found.as_ref().ok().map(|surplus| surplus.watts);
+        self.state.hold_back = self.sources.hold_back(now.mono);
+        self.state.may_charge_off_grid &= self.is_off_grid();
+        let hold_back = self.state.hold_back.as_ref();
+        let found =
+            surplus(&self.setup, &self.picture, &self.sources, hold_back, &mut self.meters, &self.history, offset);
+        self.state.surplus = match &found {
+            Ok(surplus) => Some(surplus.watts),
+            Err(NoSurplus::HeldBack(_)) => Some(0.0),
+            Err(_) => None,
+        };
         self.state.grantable = found.map(|surplus| match surplus.watts {
             watts if watts > 0.0 => grantable(&self.setup, scale, watts).get(),
             watts => watts,
         });
         self.judge(now);
-        let bounds = self.bounds(scale);
+        let bounds = self.bounds(now.mono, scale);
         self.share(now, scale, &bounds);
         self.settle_alerts(now, &bounds.grid, &bounds.fuse);
         self.record(now);
@@ -101,6 +110,21 @@ impl Site {
         match (measured, count) {
             (Some(phases), 1..) => Scale { volts: Volts::saturating(sum / f64::from(count)), phases },
             _ => Scale { volts: self.setup.default_volts, phases: self.setup.phases },
+        }
+    }
+
+    pub(crate) fn is_off_grid(&self) -> bool {
+        matches!(self.state.hold_back, Some(HoldBack::OffGrid(_)))
+    }
+
+    /// The source that keeps every rule from charging since the house is cut off from the grid: it lives on its battery. Only
+    /// Charge Now that somebody asked for in full knowledge of that goes on.
+    fn off_grid_source(&self) -> Option<&str> {
+        let is_wanted =
+            self.state.may_charge_off_grid && self.judged.as_ref().is_some_and(|judged| judged.kind == "charge_now");
+        match &self.state.hold_back {
+            Some(HoldBack::OffGrid(source)) if !is_wanted => Some(source),
+            _ => None,
         }
     }
 
@@ -149,7 +173,11 @@ impl Site {
     }
 
     fn green_amps(&self, scale: Scale) -> Option<f64> {
-        let watts = self.state.grantable.as_ref().ok()?;
+        let watts = match &self.state.grantable {
+            Ok(watts) => *watts,
+            Err(NoSurplus::HeldBack(_)) => 0.0,
+            Err(_) => return None,
+        };
         Some((watts.max(0.0) / scale.watts_per_amp() * 100.0).round() / 100.0)
     }
 
@@ -226,12 +254,12 @@ impl Site {
             .unwrap_or(minute)
     }
 
-    fn bounds(&mut self, scale: Scale) -> Bounds {
+    fn bounds(&mut self, now: Instant, scale: Scale) -> Bounds {
         if self.setup.grid_limit.is_none() && self.setup.grid_fuse.is_none() {
             return Bounds { grid: Headroom::Unlimited, fuse: Headroom::Unlimited };
         }
         let by_phase = base_per_phase(&self.picture, &mut self.meters, &self.history);
-        let total = base(&self.setup, &self.picture, &mut self.meters, &self.history);
+        let total = base(&self.setup, &self.picture, &mut self.meters, &self.history, now);
         Bounds {
             grid: headroom(self.setup.grid_limit, by_phase, total, scale),
             fuse: headroom(self.setup.grid_fuse, by_phase, total, scale),
@@ -258,6 +286,7 @@ impl Site {
         let fixed = match ask {
             Ask::Surplus => None,
             Ask::Unknown => Some(Amps::ZERO),
+            Ask::Amps(_) if self.off_grid_source().is_some() => Some(self.fixed(0.0, 0.0)),
             Ask::Amps(amps) => Some(self.fixed(amps, flex)),
         };
         let granted_w = green.as_ref().map_or(0.0, |green| green.budget.max(0.0));
@@ -382,6 +411,7 @@ impl Site {
         words::Context {
             now,
             judged: self.judged.as_ref(),
+            off_grid: self.off_grid_source(),
             surplus: &self.state.grantable,
             charge_now_until: self.settings.charge_now_time_end(),
             schedule_until: schedule.flatten().map(|occurrence| occurrence.end.as_duration().as_secs_f64()),

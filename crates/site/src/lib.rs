@@ -61,6 +61,6 @@ pub use port::SitePort;
 pub use setup::{SiteSetup, SurplusFrom};
 pub use site::{SetupError, Site};
 pub use snapshot::{
-    AlertView, ChargeNowView, EvseView, FreshnessView, MeasuredView, PolicyView, PowerView, ReasonView, SessionView,
-    SiteView, Snapshot, SourceView,
+    AlertView, ChargeNowView, EvseView, ExchangeView, FreshnessView, MeasuredView, PolicyView, PowerView, ReasonView,
+    SessionView, SiteView, Snapshot, SourceView,
 };

@@ -7,6 +7,9 @@ use crate::combine::Combined;
 use crate::draw::{Draw, History};
 use crate::surplus::{Base, Meters, Scale};
 
+/// A meter that cuts to whole amps hides up to this much of an import on each phase.
+const CUT_OFF: f64 = 1.0;
+
 /// What the grid connection leaves.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Headroom {
@@ -47,6 +50,7 @@ pub(crate) fn base_per_phase(
         let place = index;
         index += 1;
         let measured = sample.amps[phase]?.get();
+        let measured = if sample.is_cut && measured >= 0.0 { measured + CUT_OFF } else { measured };
         let pick = move |draw: &Draw| {
             let somewhere = if fullest == Some(phase) { draw.amps_somewhere } else { 0.0 };
             draw.amps.get(place).copied().unwrap_or(0.0) + somewhere

@@ -6,7 +6,8 @@ use units::Amps;
 
 use crate::alerts::Condition;
 use crate::limits::{Headroom, breach};
-use crate::sources::Sources;
+use crate::sources::{HoldBack, Sources};
+use crate::surplus::NoSurplus;
 use crate::{FreshnessView, Site, SiteSetup, words};
 
 /// What the configuration alone has to be told about.
@@ -47,6 +48,7 @@ impl Site {
     pub(crate) fn settle_alerts(&mut self, now: &Now, grid: &Headroom, fuse: &Headroom) {
         let mut found = self.remarks.clone();
         self.note_sources(now, &mut found);
+        self.note_grid(&mut found);
         self.note_limits(grid, fuse, &mut found);
         self.note_points(now, &mut found);
         if let Some(error) = &self.save_error {
@@ -69,7 +71,7 @@ impl Site {
                 Some(FreshnessView::Stale) => format!(
                     "{} has given no reading for more than {} s{error}",
                     source.name,
-                    self.sources.stale_after.as_secs()
+                    source.stale_after(self.sources.stale_after).as_secs()
                 ),
                 None if source.error.is_some() => format!("{} has given no reading yet{error}", source.name),
                 _ => continue,
@@ -79,9 +81,29 @@ impl Site {
         }
         let is_green = self.judged.as_ref().is_some_and(|judged| judged.ask == Ask::Surplus);
         let warmed_up = now.mono.saturating_duration_since(self.started.mono) >= self.sources.stale_after / 4;
-        if let (true, true, Err(why)) = (is_green, warmed_up, &self.state.grantable) {
+        let unknown = self.state.grantable.as_ref().err().filter(|why| !matches!(why, NoSurplus::HeldBack(_)));
+        if let (true, true, Some(why)) = (is_green, warmed_up, unknown) {
             let text = format!("The surplus is not known, so nothing is offered: {}.", words::no_surplus(why));
             found.push(Condition::new("surplus_unknown", EventLevel::Warning, text));
+        }
+    }
+
+    fn note_grid(&self, found: &mut Vec<Condition>) {
+        if let Some(HoldBack::OffGrid(source)) = &self.state.hold_back {
+            let text = format!(
+                "The house is cut off from the grid, as {source} tells: no car is charged until it is back. Charge Now, asked for \
+                 from now on, charges all the same."
+            );
+            found.push(Condition::new("off_grid", EventLevel::Warning, text));
+        }
+        if let Some(names) = self.sources.rival_grid_meters() {
+            let first = names.first().copied().unwrap_or_default();
+            let text = format!(
+                "{} all say that they sit at the grid connection: {first} counts, the next one only while that gives no \
+                 reading. Set `role` of a meter that measures something else, or remove it.",
+                names.join(", ")
+            );
+            found.push(Condition::new("several_grid_meters", EventLevel::Warning, text));
         }
     }
 
@@ -91,7 +113,7 @@ impl Site {
         {
             if matches!(headroom, Headroom::Unknown) {
                 let text = format!(
-                    "`{key}` is set, but no source tells what the house draws: each car gets at most {} (`failSafeAmps`).",
+                    "`{key}` is set, but no source tells what the house draws now (`staleAfter`): each car gets at most {} (`failSafeAmps`).",
                     words::amps(self.setup.fail_safe.get())
                 );
                 found.push(Condition::new(code, EventLevel::Warning, text));

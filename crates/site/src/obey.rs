@@ -69,6 +69,7 @@ impl Site {
             return Err(invalid("Charge Now needs a positive number of amps"));
         }
         self.settings.set_charge_now(amps, now.epoch() + duration.as_secs_f64());
+        self.state.may_charge_off_grid = self.is_off_grid();
         // A person waits for this: no pause after an earlier stop.
         self.rotation = allocator::Rotation::default();
         self.save();

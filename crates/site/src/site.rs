@@ -19,12 +19,14 @@ use crate::draw::{Draw, History};
 use crate::green::Damper;
 use crate::point::Point;
 use crate::session::{self, Session, Turn};
-use crate::sources::Sources;
+use crate::sources::{HoldBack, Sources};
 use crate::surplus::{Meters, NoSurplus};
 use crate::{Event, FlowEvent, Output, SessionEvent, SiteSetup, Webhook, prefs};
 
 /// So long the cars' draw is remembered: longer than any sample that is still used is old.
 const HISTORY: Duration = Duration::from_secs(300);
+/// And never longer than this, however old a reading may become.
+const LONGEST_HISTORY: Duration = Duration::from_secs(4 * 3600);
 
 /// The site.
 ///
@@ -101,6 +103,10 @@ pub(crate) struct State {
     pub(crate) held_until: Option<Instant>,
     pub(crate) has_fail_safe: bool,
     pub(crate) headroom: Option<Amps>,
+    /// What keeps cars from the sun, or from everything.
+    pub(crate) hold_back: Option<HoldBack>,
+    /// Somebody asked for Charge Now while the house was cut off from the grid.
+    pub(crate) may_charge_off_grid: bool,
 }
 
 /// Why the site cannot start: the configuration says something that cannot be.
@@ -170,6 +176,8 @@ impl Site {
                 held_until: None,
                 has_fail_safe: false,
                 headroom: None,
+                hold_back: None,
+                may_charge_off_grid: false,
             },
             setup,
         })
@@ -189,10 +197,12 @@ impl Site {
             self.picture = crate::combine::combine(&self.sources, now.mono, self.setup.default_volts);
             self.judge_now |= self.setup.policy.is_some();
             let shown = |channel: crate::combine::Channel| channel.known().map(|flow| flow.power);
+            // Export and import, whatever they are called.
+            let is_exchange = reading.has_flag(crate::sources::GRID_ONLY);
             self.outputs.push_back(Output::Event(Event::Reading(FlowEvent {
                 source: source.to_owned(),
-                generation: reading.generation,
-                consumption: reading.consumption.or_else(|| shown(self.picture.consumption)),
+                generation: reading.generation.filter(|_| !is_exchange),
+                consumption: (reading.consumption.filter(|_| !is_exchange)).or_else(|| shown(self.picture.consumption)),
                 grid: reading.grid,
                 battery: reading.battery,
                 battery_soc: reading.battery_soc,
@@ -348,7 +358,12 @@ impl Site {
             draw.add(&one);
             heading_for.add(&later);
         }
-        self.history.note(now.mono, draw, heading_for, HISTORY.max(self.setup.stale_after * 2));
+        self.history.note(
+            now.mono,
+            draw,
+            heading_for,
+            HISTORY.max(self.sources.longest_age() * 2).min(LONGEST_HISTORY),
+        );
     }
 }
 

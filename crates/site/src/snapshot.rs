@@ -56,6 +56,9 @@ pub struct SiteView {
 pub struct PowerView {
     /// Solar or other own generation.
     pub generation: Option<MeasuredView>,
+    /// Export and import, where only meters at the grid connection tell anything.
+    #[serde(skip)]
+    pub exchange: Option<ExchangeView>,
     /// The house, cars excluded where that can be told.
     pub house: Option<MeasuredView>,
     /// Consumption as the meters tell it.
@@ -78,6 +81,29 @@ pub struct PowerView {
     pub granted_amps: f64,
     /// Limit of what cars may have together, in amps per phase of the site: wiring, grid limit, fuse.
     pub limit_amps: f64,
+}
+
+impl PowerView {
+    /// Generation in the sense of TWCManager's status: the export, where nothing tells the generation.
+    #[must_use]
+    pub fn told_generation(&self) -> Option<&MeasuredView> {
+        self.exchange.as_ref().map_or(self.generation.as_ref(), |exchange| exchange.export.as_ref())
+    }
+
+    /// Consumption in the sense of TWCManager's status: the import, where nothing tells the consumption.
+    #[must_use]
+    pub fn told_consumption(&self) -> Option<&MeasuredView> {
+        self.exchange.as_ref().map_or(self.consumption.as_ref(), |exchange| exchange.import.as_ref())
+    }
+}
+
+/// What passes the grid connection, each direction on its own.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ExchangeView {
+    /// To the grid.
+    pub export: Option<MeasuredView>,
+    /// From the grid.
+    pub import: Option<MeasuredView>,
 }
 
 /// A measured power and when it was taken.

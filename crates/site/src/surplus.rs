@@ -4,8 +4,9 @@
 //!
 //! | what there is | surplus |
 //! |---|---|
-//! | `treatGenerationAsGridDelivery` | generation − (consumption − cars), cars counted with `subtractChargerLoad`; the bracket may be negative |
-//! | a grid meter (unless `surplusFrom` says `consumption`) | cars − grid − battery, whatever `subtractChargerLoad` says, since all cars are behind the grid connection; never more than the generation, unless an export has shown that some of that is not read |
+//! | a battery below its owner's least level (`isReserved`), or a house off the grid (`gridStatus`) | none, and that is said |
+//! | `treatGenerationAsGridDelivery`, unless a meter says itself that it sits at the grid connection (`gridOnly`) | generation − (consumption − cars), cars counted with `subtractChargerLoad`; the bracket may be negative |
+//! | a grid meter (unless `surplusFrom` says `consumption` and some source tells more than a grid meter) | cars − grid − battery, whatever `subtractChargerLoad` says, since all cars are behind the grid connection; never more than the measured generation, unless an export has shown that some of that is not read |
 //! | generation and consumption | generation − (consumption − cars), cars counted with `subtractChargerLoad`; the bracket is never negative |
 //! | generation alone, no source having any other channel | generation − offset |
 //!
@@ -21,7 +22,7 @@ use units::{Phases, Volts, Watts};
 
 use crate::combine::{Channel, Combined, Flow};
 use crate::draw::{History, WithoutCars};
-use crate::sources::Sources;
+use crate::sources::{HoldBack, Sources};
 use crate::{SiteSetup, SurplusFrom};
 
 /// Export beyond the generation that samples taken at different times do not explain.
@@ -59,6 +60,8 @@ pub(crate) enum NoSurplus {
     Awaiting(&'static str),
     /// What is needed was known and is too old.
     Stale(&'static str),
+    /// Whatever there is, it is not for cars.
+    HeldBack(HoldBack),
 }
 
 /// The estimates behind the surplus and the grid limit; each remembers its last answer.
@@ -92,6 +95,7 @@ pub(crate) fn surplus(
     setup: &SiteSetup,
     picture: &Combined,
     sources: &Sources,
+    hold_back: Option<&HoldBack>,
     meters: &mut Meters,
     history: &History,
     offset: f64,
@@ -99,9 +103,12 @@ pub(crate) fn surplus(
     if sources.all.is_empty() {
         return Err(NoSurplus::NoSource);
     }
+    if let Some(why) = hold_back {
+        return Err(NoSurplus::HeldBack(why.clone()));
+    }
     let cars = |draw: &crate::draw::Draw| draw.watts;
     let (more_generation, more_consumption) = ((-offset).max(0.0), offset.max(0.0));
-    if setup.generation_is_delivery {
+    if setup.generation_is_delivery && !picture.has_grid_meter {
         let generation = need(picture.generation, "generation")?;
         let consumption = match picture.consumption {
             Channel::Absent if all_heard(sources) => None,
@@ -118,7 +125,7 @@ pub(crate) fn surplus(
         return Ok(Surplus { watts: more_generation - more_consumption - balance, taken_at: oldest });
     }
     let has_grid = picture.grid != Channel::Absent;
-    if has_grid && setup.surplus_from == SurplusFrom::Auto {
+    if has_grid && (setup.surplus_from == SurplusFrom::Auto || picture.exchange.is_some()) {
         let grid = need(picture.grid, "grid")?;
         let battery = match picture.battery {
             Channel::Absent => 0.0,
@@ -128,7 +135,7 @@ pub(crate) fn surplus(
         let charging = if setup.battery_before_cars { 0.0 } else { battery.min(0.0) };
         let discharging = if setup.battery_feeds_cars { 0.0 } else { battery.max(0.0) };
         let mut watts = -without_cars - charging - discharging - offset;
-        if let Some(generation) = picture.generation.known() {
+        if let Some(generation) = picture.generation.known().filter(|generation| !generation.is_estimate) {
             let generation = generation.power.get() + more_generation;
             meters.has_unread_generation |= -grid.power.get() - battery.max(0.0) > generation + UNREAD;
             if !meters.has_unread_generation && !setup.battery_feeds_cars {
@@ -159,18 +166,28 @@ fn house_of(setup: &SiteSetup, picture: &Combined, flow: Flow, meters: &mut Mete
     }
 }
 
-/// Import without the cars, in total, by whatever meter there is.
-pub(crate) fn base(setup: &SiteSetup, picture: &Combined, meters: &mut Meters, history: &History) -> Option<Base> {
-    if let Some(grid) = picture.grid.known() {
+/// Import without the cars, in total, by whatever meter there is. A flow older than `staleAfter` is not known here, however
+/// long its source allows it to be used: a limit does not rest on what was.
+pub(crate) fn base(
+    setup: &SiteSetup,
+    picture: &Combined,
+    meters: &mut Meters,
+    history: &History,
+    now: Instant,
+) -> Option<Base> {
+    let known = |channel: Channel| {
+        channel.known().filter(|flow| now.saturating_duration_since(flow.taken_at) <= setup.stale_after)
+    };
+    if let Some(grid) = known(picture.grid) {
         let watts = meters.grid.update(grid.power.get(), grid.taken_at, grid.latency, history, |draw| draw.watts);
         return Some(Base { watts });
     }
     if picture.grid != Channel::Absent {
         return None;
     }
-    let consumption = picture.consumption.known()?;
-    // Without generation the limit is the stricter: what is not known does not help.
-    let generation = picture.generation.known().map_or(0.0, |flow| flow.power.get());
+    let consumption = known(picture.consumption)?;
+    // Without generation the limit is the stricter: what is not known, or only forecast, does not help.
+    let generation = known(picture.generation).filter(|flow| !flow.is_estimate).map_or(0.0, |flow| flow.power.get());
     if setup.generation_is_delivery && setup.subtract_charger_load {
         let balance = consumption.power.get() - generation;
         let watts =

@@ -6,8 +6,8 @@ use units::{Amps, PerPhase, Percent, Volts, WattHours, Watts};
 use crate::combine::{Channel, Flow};
 use crate::point::Point;
 use crate::{
-    ChargeNowView, EvseView, MeasuredView, PolicyView, PowerView, SessionView, Site, SiteView, Snapshot, SourceView,
-    words,
+    ChargeNowView, EvseView, ExchangeView, MeasuredView, PolicyView, PowerView, SessionView, Site, SiteView, Snapshot,
+    SourceView, words,
 };
 
 impl Site {
@@ -47,6 +47,10 @@ impl Site {
         });
         PowerView {
             generation: measured(self.picture.generation),
+            exchange: self
+                .picture
+                .exchange
+                .map(|(export, import)| ExchangeView { export: measured(export), import: measured(import) }),
             house,
             consumption: measured(self.picture.consumption),
             grid: measured(self.picture.grid),

@@ -7,6 +7,7 @@ use units::{Amps, Watts};
 
 use crate::ReasonView;
 use crate::green::Wait;
+use crate::sources::HoldBack;
 use crate::surplus::NoSurplus;
 
 /// Circuits by which the site bounds its charging points; their names tell what bounds.
@@ -65,6 +66,8 @@ fn moment(now: &Now, at: std::time::Instant) -> String {
 pub(crate) struct Context<'a> {
     pub(crate) now: &'a Now,
     pub(crate) judged: Option<&'a Judgement>,
+    /// The source that says so, when the house is cut off from the grid and nothing is offered for that.
+    pub(crate) off_grid: Option<&'a str>,
     /// Apparent watts of surplus acted on, or why there is none.
     pub(crate) surplus: &'a Result<f64, NoSurplus>,
     pub(crate) charge_now_until: f64,
@@ -82,6 +85,23 @@ pub(crate) fn no_surplus(why: &NoSurplus) -> String {
         }
         NoSurplus::Awaiting(what) => format!("no source has told the {what} yet"),
         NoSurplus::Stale(what) => format!("the readings of {what} are too old"),
+        NoSurplus::HeldBack(HoldBack::Reserved(source)) => {
+            format!("the battery of {source} is below the level set for it (`minBatteryLevel`) and comes first")
+        }
+        NoSurplus::HeldBack(HoldBack::OffGrid(source)) => off_grid(source),
+    }
+}
+
+fn off_grid(source: &str) -> String {
+    format!("the house is cut off from the grid, as {source} tells, and lives on its battery")
+}
+
+/// A stable word for why there is no surplus.
+fn no_surplus_code(why: &NoSurplus) -> &'static str {
+    match why {
+        NoSurplus::HeldBack(HoldBack::Reserved(_)) => "battery_reserved",
+        NoSurplus::HeldBack(HoldBack::OffGrid(_)) => "off_grid",
+        _ => "surplus_unknown",
     }
 }
 
@@ -98,6 +118,10 @@ pub(crate) fn policy(context: &Context<'_>) -> String {
             Ok(surplus) => format!("Follows the surplus: {} for cars", watts(surplus.max(0.0))),
             Err(why) => format!("Follows the surplus, but {}: nothing is offered", no_surplus(why)),
         },
+        (_, Ask::Amps(rate)) if rate > 0.0 && context.off_grid.is_some() => {
+            let why = context.off_grid.map_or_else(String::new, off_grid);
+            format!("\"{}\" would give {}, but {why}: nothing is offered", judged.name, amps(rate))
+        }
         ("charge_now", Ask::Amps(rate)) => {
             format!("Charges with {} until {}", amps(rate), clock(context.now, context.charge_now_until))
         }
@@ -129,9 +153,12 @@ fn giver(context: &Context<'_>) -> (&'static str, String) {
             }
             Ask::Surplus => match context.surplus {
                 Ok(surplus) => ("surplus", format!("the sun leaves {} for cars", kilowatts(*surplus))),
-                Err(why) => ("surplus_unknown", no_surplus(why)),
+                Err(why) => (no_surplus_code(why), no_surplus(why)),
             },
             Ask::Amps(rate) => {
+                if let Some(source) = context.off_grid {
+                    return ("off_grid", off_grid(source));
+                }
                 let code = judged.kind;
                 match code {
                     "charge_now" => (code, format!("Charge Now gives {}", amps(rate))),
@@ -216,7 +243,7 @@ fn wait_words(context: &Context<'_>, limits: &EvseLimits, wait: Wait) -> (&'stat
                 "surplus_short",
                 format!("{} of surplus, {} needed for one more car", watts(surplus.max(0.0)), watts(needed)),
             ),
-            Err(why) => ("surplus_unknown", no_surplus(why)),
+            Err(why) => (no_surplus_code(why), no_surplus(why)),
         },
         Wait::Settling { until } => (
             "surplus_settling",

@@ -22,8 +22,8 @@ pub(crate) fn status(api: &Inner, snapshot: &Snapshot, settings: &Value, now: f6
     let power = &snapshot.power;
     let charging = snapshot.evses.iter().filter(|evse| evse.activity == evse::Activity::Charging).count();
     let offset = offsets::total_watts(api, settings);
-    let generation = watts(power.generation.as_ref()) + (-offset).max(0.0);
-    let consumption = watts(power.consumption.as_ref()) + offset.max(0.0);
+    let generation = watts(power.told_generation()) + (-offset).max(0.0);
+    let consumption = watts(power.told_consumption()) + offset.max(0.0);
 
     let mut out = Map::new();
     let mut put = |key: &str, value: Value| out.insert(key.to_owned(), value);

@@ -93,6 +93,9 @@ impl Car {
     }
 }
 
+/// What a driver adds to a reading, by the second.
+type Dress = Box<dyn Fn(u64, &mut EmsReading)>;
+
 /// The house.
 pub struct House {
     pub now: Now,
@@ -112,6 +115,8 @@ pub struct House {
     pub sun: Box<dyn Fn(u64) -> f64>,
     pub load: Box<dyn Fn(u64) -> f64>,
     pub battery: f64,
+    /// What its driver adds to a reading, by the second.
+    pub dress: Dress,
     past: Vec<(f64, f64, f64)>,
     /// Most amps that all cars drew together, and were offered together.
     pub most_drawn: f64,
@@ -165,6 +170,7 @@ impl House {
             sun: Box::new(|_| 0.0),
             load: Box::new(|_| 500.0),
             battery: 0.0,
+            dress: Box::new(|_, _| {}),
             past: Vec::new(),
             most_drawn: 0.0,
             most_offered: 0.0,
@@ -183,6 +189,11 @@ impl House {
 
     pub fn load(mut self, watts: impl Fn(u64) -> f64 + 'static) -> House {
         self.load = Box::new(watts);
+        self
+    }
+
+    pub fn dress(mut self, dress: impl Fn(u64, &mut EmsReading) + 'static) -> House {
+        self.dress = Box::new(dress);
         self
     }
 
@@ -268,7 +279,9 @@ impl House {
             self.site.handle_evse(&now, Arc::new(car.status(now.mono, self.report_lag)));
         }
         if self.seconds.is_multiple_of(self.every) && !self.is_meter_dead {
-            let reading = Arc::new(self.reading());
+            let mut reading = self.reading();
+            (self.dress)(self.seconds, &mut reading);
+            let reading = Arc::new(reading);
             self.site.handle_reading(&now, "Meter", reading);
         }
         if self.site.next_timeout().is_some_and(|at| at <= now.mono) {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // A test that cannot go on should end where it stands.
 
 mod commands;
+mod grid;
 mod house;
 mod limits;
 mod surplus;
