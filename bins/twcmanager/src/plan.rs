@@ -64,7 +64,8 @@ pub fn common(mut plan: Gen2Settings, config: &Config, settings: &Settings) -> G
         BusRole::Listener => FakeMaster::Listen,
     };
     plan.default_volts = config.site.default_voltage;
-    plan.phases = Some(config.site.phases);
+    // Not the default: it would make a three-phase connector single-phase until its currents are read.
+    plan.phases = config.site.as_given.contains_key("numberOfPhases").then_some(config.site.phases);
     plan.spike_proactively = settings.spike_amps_proactively();
     plan.spike_reactively = settings.spike_amps_reactively();
     plan.stop_mode = match settings.charge_stop_mode() {
