@@ -132,13 +132,13 @@ impl Program {
             .arg("--config")
             .arg(file)
             .stdin(Stdio::null())
-            .stderr(Stdio::piped())
+            .stdout(Stdio::piped())
             .spawn()
             .expect("the binary starts");
-        let stderr = child.stderr.take().expect("its standard error");
+        let log = child.stdout.take().expect("its standard output");
         let (sender, lines) = channel();
         std::thread::spawn(move || {
-            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            for line in BufReader::new(log).lines().map_while(Result::ok) {
                 println!("{line}");
                 if sender.send(line).is_err() {
                     return;

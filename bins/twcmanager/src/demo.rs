@@ -16,6 +16,7 @@ use serde_json::{Map, json};
 use site::SiteSetup;
 use units::{Amps, PerPhase, Percent, Phases, Volts, Watts};
 
+use crate::logs::Logs;
 use crate::run::{Plan, serve};
 use crate::simulation::Simulation;
 use crate::talk::Talk;
@@ -30,7 +31,7 @@ const WIRING: Amps = Amps::from_whole(32);
 const PEAK_W: f64 = 11_000.0;
 
 /// Runs the demo on a port of the loopback address.
-pub fn run(port: u16) -> ExitCode {
+pub fn run(port: u16, logs: &Logs) -> ExitCode {
     let (simulation, bus_port) = match Simulation::start(ConnectorSettings::demo(3), 1) {
         Ok(started) => started,
         Err(error) => {
@@ -74,7 +75,7 @@ pub fn run(port: u16) -> ExitCode {
         talk: Talk::default(),
         masked: json!({"config": {"demo": true}}),
     };
-    let code = serve(plan);
+    let code = serve(plan, logs);
     drop(simulation);
     code
 }

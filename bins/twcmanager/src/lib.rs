@@ -35,13 +35,15 @@ mod decode;
 mod demo;
 mod drivers;
 mod explain;
-mod logging;
+mod instance;
+mod logs;
 mod outlets;
 mod passwd;
 mod past;
 mod plan;
 mod run;
 mod simulation;
+mod supervisor;
 mod talk;
 mod web;
 mod webhook;
@@ -53,6 +55,7 @@ pub use controllers::{ControllerDriver, OpenController};
 use args::Command;
 use drivers::Drivers;
 use ems::EmsDriver;
+use logs::Logs;
 
 /// The program, to be extended with drivers before it runs.
 pub struct Program {
@@ -91,13 +94,21 @@ impl Program {
                 return ExitCode::from(2);
             }
         };
-        logging::start(
-            args.verbosity,
-            matches!(args.command, Command::Check(_) | Command::Explain(_) | Command::Passwd { .. }),
+        let is_check = matches!(
+            args.command,
+            Command::Check(_) | Command::Explain(_) | Command::Passwd { .. }
         );
-        match args.command {
-            Command::Run { config } => run::run(config.as_deref(), &self.drivers),
-            Command::Demo { port } => demo::run(port),
+        let runs_on = matches!(args.command, Command::Run { .. } | Command::Demo { .. });
+        let logs = Logs::start(args.verbosity, is_check, runs_on);
+        let code = self.obey(args.command, &logs);
+        logs.end();
+        code
+    }
+
+    fn obey(&self, command: Command, logs: &Logs) -> ExitCode {
+        match command {
+            Command::Run { config } => run::run(config.as_deref(), &self.drivers, logs),
+            Command::Demo { port } => demo::run(port, logs),
             Command::Check(check) => check::run(&check, &self.drivers),
             Command::Passwd { config, removes } => passwd::run(config.as_deref(), removes),
             Command::Explain(explain) => explain::run(&explain, &self.drivers),

@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 
 use evse_gen2::Gen2Controller;
 use journal::{Entry, Journal, OfferSample, ReadingSample, SessionRecord};
+use logging::{EventScribe, Fanout};
 use serde_json::{Map, Value};
 use site::{Event, SessionEvent, Webhook};
 use site_thread::Outlets;
@@ -25,6 +26,9 @@ pub struct ProgramOutlets {
     pub journal: Option<Arc<Journal>>,
     /// The thread that calls webhooks.
     pub webhooks: SyncSender<Webhook>,
+    /// The sinks of section `logging`.
+    pub records: Arc<Fanout>,
+    scribe: EventScribe,
     last_limit: Option<Amps>,
 }
 
@@ -35,8 +39,9 @@ impl ProgramOutlets {
         saver: Arc<Saver>,
         journal: Option<Arc<Journal>>,
         webhooks: SyncSender<Webhook>,
+        records: Arc<Fanout>,
     ) -> Self {
-        ProgramOutlets { buses, saver, journal, webhooks, last_limit: None }
+        ProgramOutlets { buses, saver, journal, webhooks, records, scribe: EventScribe::new(), last_limit: None }
     }
 }
 
@@ -79,7 +84,9 @@ impl Outlets for ProgramOutlets {
 
     fn event(&mut self, at: f64, event: Event) {
         match &event {
-            Event::Policy { to, reason, .. } => log::info!("policy: {to}. {reason}"),
+            Event::Policy { to, reason, .. } => {
+                log::info!(target: "policy", "New policy selected; changing to {to}. {reason}")
+            }
             Event::Alert { text, level, cleared: false, .. } => match *level {
                 "alarm" => log::error!("{text}"),
                 "warning" => log::warn!("{text}"),
@@ -87,6 +94,9 @@ impl Outlets for ProgramOutlets {
             },
             Event::Alert { text, cleared: true, .. } => log::info!("over: {text}"),
             _ => {}
+        }
+        if let Some(note) = self.scribe.on_event(at, &event) {
+            note.tell(&self.records);
         }
         if let (Some(journal), Some(entry)) = (&self.journal, entry_of(at, event)) {
             journal.record(entry);

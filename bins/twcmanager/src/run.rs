@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use config::{Settings, SettingsStore};
 use control_http::{AccessFile, Api, ApiConfig, DebugBus, History};
@@ -19,20 +19,25 @@ use serde_json::{Map, Value};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use site::{SessionEvent, SitePort, SiteSetup};
-use site_thread::{Mailbox, SiteThread};
+use site_thread::{Mailbox, SiteHandle, SiteThread};
 
 use crate::bus_debug::{Answers, Buses};
 use crate::configuration::{Configuration, Reread};
 use crate::controllers::ControllerDriver;
 use crate::drivers::Drivers;
+use crate::instance::Instance;
+use crate::logs::Logs;
 use crate::outlets::{ProgramOutlets, Saver, call_webhooks, session_of, webhook_queue};
 use crate::past::Past;
+use crate::supervisor::Supervisor;
 use crate::talk::Talk;
 use crate::web::{self, Web, WebPlan};
 use crate::{check, plan, webhook};
 
 /// Name of the journal, beside the settings.
-const JOURNAL: &str = "twcmanager.db";
+pub const JOURNAL: &str = "twcmanager.db";
+/// The site publishes every five seconds when nothing happens.
+const SITE_PATIENCE: Duration = Duration::from_secs(8);
 /// Sources that are in the middle of a call when the program ends are waited for this long.
 const SOURCES_PATIENCE: Duration = Duration::from_millis(500);
 
@@ -61,9 +66,12 @@ pub struct Plan {
 }
 
 /// Runs by a configuration file.
-pub fn run(named: Option<&Path>, drivers: &Drivers) -> ExitCode {
+pub fn run(named: Option<&Path>, drivers: &Drivers, logs: &Logs) -> ExitCode {
     let shared = Arc::new(Shared::new());
     let configuration = Configuration::read(named, drivers, &shared);
+    if let Some(config) = &configuration.config {
+        logs.configure(config);
+    }
     for warning in &configuration.warnings {
         log::warn!("{}", check::line_of("warning", warning).trim_end());
     }
@@ -75,6 +83,13 @@ pub fn run(named: Option<&Path>, drivers: &Drivers) -> ExitCode {
         return ExitCode::from(2);
     };
     let folder = config.site.settings_path.clone();
+    let _instance = match Instance::claim(&folder) {
+        Ok(instance) => instance,
+        Err(refusal) => {
+            log::error!("{refusal}");
+            return ExitCode::FAILURE;
+        }
+    };
     // Tokens and counts of calls that outlive a restart; the sources ask for them when they are first read.
     shared.get::<ems_http::Keep>().use_folder(&folder.join("sources"));
     // A peek for the few choices that the bus needs; the store is opened properly once the bus runs.
@@ -114,13 +129,13 @@ pub fn run(named: Option<&Path>, drivers: &Drivers) -> ExitCode {
         talk: Talk::of(&config, shared.get()),
         masked: configuration.masked,
     };
-    let code = serve(plan);
+    let code = serve(plan, logs);
     drop(simulation);
     code
 }
 
 /// Starts everything, waits for SIGTERM or SIGINT, ends everything. SIGHUP takes over what can be without a restart.
-pub fn serve(plan: Plan) -> ExitCode {
+pub fn serve(plan: Plan, logs: &Logs) -> ExitCode {
     let mut signals = match Signals::new([SIGTERM, SIGINT, SIGHUP]) {
         Ok(signals) => signals,
         Err(error) => {
@@ -152,8 +167,13 @@ pub fn serve(plan: Plan) -> ExitCode {
 
     let kept = Kept::open(plan.folder.as_deref(), plan.settings, &mailbox);
     let (webhook_sender, webhook_receiver) = webhook_queue();
-    let outlets =
-        ProgramOutlets::new(Arc::clone(&buses), Arc::clone(&kept.saver), kept.journal.clone(), webhook_sender);
+    if let Some(journal) = &kept.journal {
+        logs.catch_up(journal.path(), now_ms());
+    }
+    let saver = Arc::clone(&kept.saver);
+    let records = Arc::clone(logs.fanout());
+    let outlets = ProgramOutlets::new(Arc::clone(&buses), saver, kept.journal.clone(), webhook_sender, records);
+    let generation_is_delivery = plan.setup.generation_is_delivery;
     let mut site =
         match SiteThread::start(plan.setup, kept.settings, kept.sessions, Arc::clone(&mailbox), Box::new(outlets)) {
             Ok(site) => site,
@@ -166,6 +186,7 @@ pub fn serve(plan: Plan) -> ExitCode {
             }
         };
 
+    let watch_records = logs.watch(Arc::new(site.handle()), generation_is_delivery);
     let access_file = plan.folder.as_deref().map(AccessFile::in_folder);
     let access = plan.web.as_ref().map(|web| web.access.clone()).unwrap_or_default();
     if access.read_needs_password
@@ -201,6 +222,9 @@ pub fn serve(plan: Plan) -> ExitCode {
     let sink: Arc<dyn ReadingSink> = Arc::clone(&mailbox) as _;
     let sources = ems_host::run(plan.sources, &sink);
     log::info!("twcmanager {} is ready", env!("CARGO_PKG_VERSION"));
+    let supervisor = Supervisor::from_environment();
+    supervisor.ready();
+    let watch = supervisor.watch(sign_of_life(&buses, site.handle()));
 
     for signal in signals.forever() {
         if signal != SIGHUP {
@@ -209,6 +233,8 @@ pub fn serve(plan: Plan) -> ExitCode {
         }
         take_over(plan.reread.as_ref(), web.as_mut());
     }
+    supervisor.stopping();
+    drop(watch);
     if let Some(web) = web {
         web.shutdown();
     }
@@ -216,6 +242,7 @@ pub fn serve(plan: Plan) -> ExitCode {
     if !sources.shutdown(SOURCES_PATIENCE) {
         log::debug!("a source is still in the middle of a call and is left behind");
     }
+    watch_records.end();
     site.shutdown();
     kept.saver.end();
     if kept.saver_thread.is_some_and(|thread| thread.join().is_err()) {
@@ -255,6 +282,28 @@ fn take_over(reread: Option<&Reread>, mut web: Option<&mut Web>) {
     }
     if let Some(web) = web {
         web.reload_certificates();
+    }
+}
+
+/// Whether every bus thread does its work; the site stands in where there is no bus.
+fn sign_of_life(buses: &Arc<Mutex<Vec<Gen2Controller>>>, site: SiteHandle) -> impl FnMut() -> bool + Send + 'static {
+    // Weak: the buses end when the last one lets go of them.
+    let buses = Arc::downgrade(buses);
+    let mut nudged: Option<Instant> = None;
+    let mut seen = 0;
+    move || {
+        let Some(buses) = buses.upgrade() else { return false };
+        let buses = buses.lock().unwrap_or_else(PoisonError::into_inner);
+        if buses.is_empty() {
+            drop(buses);
+            let newer = site.newer_than(seen, SITE_PATIENCE);
+            seen = newer.as_ref().map_or(seen, |snapshot| snapshot.sequence);
+            return newer.is_some();
+        }
+        // The thread had the time between two questions to answer the nudge of the one before.
+        let is_alive = nudged.is_none_or(|at| buses.iter().all(|bus| bus.bus_status().taken_at >= at));
+        nudged = Some(Instant::now());
+        buses.iter().all(|bus| bus.nudge().is_ok()) && is_alive
     }
 }
 
@@ -343,7 +392,8 @@ fn uuid() -> String {
     addresses.first().copied().or_else(machine).unwrap_or(0).to_string()
 }
 
-fn now_ms() -> i64 {
+/// Milliseconds since 1970.
+pub fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

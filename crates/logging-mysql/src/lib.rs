@@ -154,6 +154,8 @@ impl MySql {
         };
         let reason = match error {
             mysql::Error::MySqlError(error) => format!("{} (error {})", error.message, error.code),
+            mysql::Error::DriverError(error) => error.to_string(),
+            mysql::Error::IoError(error) => error.to_string(),
             error => error.to_string(),
         };
         format!("the database {:?} cannot be written: {reason}; {key}", self.server)
