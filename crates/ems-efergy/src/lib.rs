@@ -14,6 +14,8 @@ pub use parse::{Power, power};
 const CLOUD: &str = "https://engage.efergy.com";
 /// Hubs report to the cloud about as often; asking more only uses up its patience.
 const INTERVAL_S: f64 = 30.0;
+/// What the cloud tells is up to so old.
+const LAG: Duration = Duration::from_secs(120);
 
 /// The driver, for the registry.
 pub const DRIVER: EmsDriver = EmsDriver {
@@ -86,7 +88,8 @@ impl Ems for Efergy {
             Role::Grid => reading.grid_w = Some(power.watts),
         }
         let now = Instant::now();
-        reading.into_reading(now.checked_sub(power.age).unwrap_or(now)).map_err(EmsError::garbled)
+        let reading = reading.into_reading(now.checked_sub(power.age).unwrap_or(now)).map_err(EmsError::garbled)?;
+        Ok(reading.usable_for(self.interval * 3 + LAG))
     }
 
     fn pace(&self) -> Pace {
@@ -120,6 +123,7 @@ mod tests {
         let found = open_on(&peer, json!({})).read(&Stop::never()).unwrap();
         assert_eq!((found.consumption.map(|w| w.get()), found.generation, found.grid), (Some(218.0), None, None));
         assert!(found.taken_at.elapsed() >= Duration::from_secs(40));
+        assert_eq!(found.max_age, Some(Duration::from_secs(210)));
         let solar = open_on(&peer, json!({"role": "generation", "sid": 728386})).read(&Stop::never()).unwrap();
         assert_eq!(solar.generation.map(|w| w.get()), Some(218.0));
     }

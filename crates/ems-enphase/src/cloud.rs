@@ -15,6 +15,8 @@ use crate::local::epoch_now;
 
 /// An access token is renewed this long (seconds) before its end.
 const EARLY_S: i64 = 300;
+/// The cloud tells values of a quarter of an hour ago.
+const LAG: Duration = Duration::from_secs(900);
 
 /// How one logs in.
 pub(crate) enum Access {
@@ -133,6 +135,7 @@ impl Ems for Cloud {
             Access::V2 { api_key, user_id } => self.summary(api_key, user_id),
             Access::V4 { .. } => self.telemetry(Instant::now()),
         };
+        let result = result.map(|reading| reading.usable_for(self.interval * 2 + LAG));
         // Each failed attempt counts against the month's calls as well.
         result.map_err(|error| match (error.kind(), error.retry_after()) {
             (EmsErrorKind::RateLimited, None) => error.after(Duration::from_secs(86_400)),

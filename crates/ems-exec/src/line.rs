@@ -44,8 +44,9 @@ pub fn parse_line(line: &[u8], taken_at: Instant) -> Result<Option<(EmsReading, 
         Ok(_) => return Err(LineError("the line is JSON, but not an object like {\"grid_w\": 350}".into())),
         Err(error) => return Err(LineError(format!("the line is not JSON: {error}"))),
     };
-    let is_known =
-        |name: &str| NUMBERS.contains(&name) || LISTS.contains(&name) || matches!(name, "is_estimate" | "attributes");
+    let is_known = |name: &str| {
+        NUMBERS.contains(&name) || LISTS.contains(&name) || matches!(name, "is_estimate" | "max_age_s" | "attributes")
+    };
     let unknown: Vec<String> = fields.keys().filter(|name| !is_known(name)).take(LISTED).map(|n| short(n)).collect();
     fields.retain(|name, _| is_known(name));
     if fields.is_empty() {
@@ -156,11 +157,12 @@ mod tests {
     #[test]
     fn a_line_is_a_reading() {
         let line = r#"{"generation_w": 4200, "grid_w": -3560.5, "grid_amps": [-5.1, null], "battery_soc": 80,
-            "attributes": {"stormWatch": false, "mode": "self", "level": 7, "none": null}, "consumption_w": null}"#;
+            "attributes": {"stormWatch": false, "mode": "self", "level": 7, "none": null}, "consumption_w": null, "max_age_s": 600}"#;
         let (reading, unknown) = parsed(&line.replace('\n', " ")).unwrap().unwrap();
         assert_eq!(unknown, [""; 0]);
         assert_eq!(reading.grid.map(|watts| watts.get()), Some(-3560.5));
         assert_eq!((reading.consumption, reading.grid_current.l2), (None, None));
+        assert_eq!(reading.max_age.map(|age| age.as_secs()), Some(600));
         assert_eq!(reading.attributes.len(), 3);
     }
 
@@ -186,6 +188,7 @@ mod tests {
             (r#"{"grid_amps": 5}"#, "`grid_amps` must be a list"),
             (r#"{"battery_soc": 140}"#, "`battery_soc`"),
             (r#"{"is_estimate": 1}"#, "`is_estimate`"),
+            (r#"{"max_age_s": -1}"#, "`max_age_s`"),
             (r#"{"attributes": {"a": []}}"#, "`attributes`"),
         ] {
             let error = parsed(line).unwrap_err();

@@ -29,6 +29,8 @@ const CLOUD_BASE: &str = "https://openapi.growatt.com";
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// The dongle reports every one to five minutes, and those who ask too often are banned for a day.
 const INTERVAL_S: f64 = 120.0;
+/// The dongle reports to the cloud at least this often.
+const LAG: Duration = Duration::from_secs(300);
 /// Least pause between logins, and the longest after refusals.
 const LOGIN_PAUSES: (Duration, Duration) = (Duration::from_secs(900), Duration::from_secs(86_400));
 /// New devices are looked for this often.
@@ -292,7 +294,7 @@ impl Ems for Growatt {
                 values.attributes.insert("batteryBoostW".into(), Attribute::Number(watts));
             }
         }
-        values.into_reading(now).map_err(EmsError::garbled)
+        Ok(values.into_reading(now).map_err(EmsError::garbled)?.usable_for(self.interval * 3 + LAG))
     }
 
     fn pace(&self) -> Pace {

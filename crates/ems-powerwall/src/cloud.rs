@@ -13,6 +13,8 @@ use crate::reserve::Reserve;
 
 /// Calls are counted and billed.
 const INTERVAL: Duration = Duration::from_secs(60);
+/// The gateway reports to the cloud about this often.
+const LAG: Duration = Duration::from_secs(60);
 
 /// The access token that the rest of the program holds for Tesla's cloud, for energy sites as well. In [`ems::Shared`];
 /// whoever renews the token calls [`CloudTokens::set`].
@@ -105,7 +107,7 @@ impl Ems for CloudOnly {
     fn read(&mut self, _: &Stop) -> Result<EmsReading, EmsError> {
         let found = self.cloud.live()?;
         let taken_at = self.stamp.taken_at(found.stamp.as_deref(), Instant::now());
-        finish(found.values, &mut self.reserve, taken_at)
+        Ok(finish(found.values, &mut self.reserve, taken_at)?.usable_for(INTERVAL * 3 + LAG))
     }
 
     fn pace(&self) -> Pace {

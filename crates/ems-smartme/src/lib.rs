@@ -18,6 +18,10 @@ pub use parse::{Device, device};
 
 /// Meters report each second at best, many far less often.
 const INTERVAL: Duration = Duration::from_secs(10);
+/// Values closer together than this are one and the same: clocks are not that exact.
+const SHORTEST_GAP: Duration = Duration::from_secs(1);
+/// A meter that reports each quarter of an hour is used between its reports; a rarer one is not waited for.
+const LONGEST_AGE: Duration = Duration::from_secs(1800);
 /// The host that knows serial numbers, and the newer one that knows ids.
 const BY_SERIAL: &str = "https://smart-me.com";
 const BY_ID: &str = "https://api.smart-me.com";
@@ -57,7 +61,7 @@ fn open(section: &mut Section, shared: &Shared) -> Option<Box<dyn Ems>> {
     // A recording is old, and none the worse for it.
     let believes_clock = !shared.get::<Tap>().is_replay();
     let clock = ems_http::Stamp::default();
-    Some(Box::new(SmartMe { client, path, role, inversion, clock, believes_clock }))
+    Some(Box::new(SmartMe { client, path, role, inversion, clock, believes_clock, last: None, gap: Duration::ZERO }))
 }
 
 struct SmartMe {
@@ -67,6 +71,9 @@ struct SmartMe {
     inversion: Inversion,
     clock: ems_http::Stamp,
     believes_clock: bool,
+    /// When the last value was taken, and how long after the one before.
+    last: Option<Instant>,
+    gap: Duration,
 }
 
 impl Ems for SmartMe {
@@ -79,7 +86,12 @@ impl Ems for SmartMe {
         if self.believes_clock {
             taken_at = taken_at.min(told(&device, now, SystemTime::now()));
         }
-        device.meter.inverted(self.inversion).reading(self.role, taken_at)
+        let gap = self.last.map_or(Duration::ZERO, |last| taken_at.saturating_duration_since(last));
+        if gap >= SHORTEST_GAP || self.last.is_none() {
+            (self.last, self.gap) = (Some(taken_at), gap);
+        }
+        let reading = device.meter.inverted(self.inversion).reading(self.role, taken_at)?;
+        Ok(reading.usable_for((self.gap * 2).min(LONGEST_AGE)))
     }
 
     fn pace(&self) -> Pace {

@@ -16,6 +16,8 @@ use crate::flow::{overview, power_flow};
 const WINDOW: (u32, u32) = (5 * 3600, 22 * 3600);
 /// A site that could not tell its flow may have got a meter.
 const LOOK_AGAIN: Duration = Duration::from_secs(86_400);
+/// Three calls of about four minutes, and the quarter of an hour by which the cloud may be behind.
+const USABLE_FOR: Duration = Duration::from_secs(1620);
 /// Values that the cloud itself has been holding for longer than this many minutes are dated by their change instead: the
 /// site is then in another time zone than this computer.
 const OLDEST_MINUTES: i64 = 24 * 60;
@@ -114,7 +116,7 @@ impl Ems for Cloud {
     fn read(&mut self, _: &Stop) -> Result<EmsReading, EmsError> {
         self.restore();
         let (values, taken_at) = self.values(&Zoned::now())?;
-        values.into_reading(taken_at).map_err(EmsError::garbled)
+        Ok(values.into_reading(taken_at).map_err(EmsError::garbled)?.usable_for(USABLE_FOR))
     }
 
     fn pace(&self) -> Pace {
