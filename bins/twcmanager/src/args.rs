@@ -16,6 +16,7 @@ Commands:
   demo           Show it with simulated connectors and a simulated sun; needs no hardware
   check          Check the configuration, then read every enabled energy source once
   passwd         Set the password of the page; a running program uses it at once
+  import         Show what an older TWCManager left behind; --apply brings its past into the journal
   policy explain Show which policy holds at a moment, why, and why the others do not
   simulate-bus   Run simulated connectors for another controller to steer
   decode HEX...  Explain frames of the Gen 2 load-sharing bus
@@ -31,6 +32,10 @@ Options of check:
 
 Options of passwd:
   --remove             Remove the password, and with it all tokens of programs
+
+Options of import (and --config, as above):
+  --from DIR           Folder to look in, such as a backup [default: where the configuration says]
+  --apply              Write charging sessions and history into the journal; nothing of the old is changed
 
 Options of policy explain:
   --at TIME            Local time, such as 2026-08-20T22:30, or 22:30 for today [default: now]
@@ -83,6 +88,8 @@ pub enum Command {
         /// Whether to remove it.
         removes: bool,
     },
+    /// Look at an older program's files.
+    Import(ImportArgs),
     /// Explain which policy holds.
     Explain(ExplainArgs),
     /// Simulated connectors alone.
@@ -118,6 +125,17 @@ pub struct CheckArgs {
     pub record: Option<PathBuf>,
     /// Where to read answers from.
     pub replay: Option<PathBuf>,
+}
+
+/// Options of `import`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ImportArgs {
+    /// The file, when named.
+    pub config: Option<PathBuf>,
+    /// The folder to look in.
+    pub from: Option<PathBuf>,
+    /// Whether to write into the journal.
+    pub apply: bool,
 }
 
 /// Options of `policy explain`.
@@ -157,6 +175,7 @@ fn read(mut parser: lexopt::Parser) -> Result<Args, lexopt::Error> {
     let (mut connectors, mut seed) = (3, 1);
     let mut hex = Vec::new();
     let (mut at, mut explains) = (None, false);
+    let mut import = ImportArgs::default();
     let mut removes = false;
     while let Some(arg) = parser.next()? {
         let command = name.as_deref().unwrap_or("run");
@@ -164,7 +183,7 @@ fn read(mut parser: lexopt::Parser) -> Result<Args, lexopt::Error> {
             Short('h') | Long("help") => return Ok(Args { command: Command::Help, verbosity }),
             Short('V') | Long("version") => return Ok(Args { command: Command::Version, verbosity }),
             Short('v') | Long("verbose") => verbosity = verbosity.saturating_add(1),
-            Long("config") if matches!(command, "run" | "check" | "passwd" | "policy") => {
+            Long("config") if matches!(command, "run" | "check" | "passwd" | "policy" | "import") => {
                 check.config = Some(parser.value()?.into())
             }
             Long("json") if matches!(command, "check" | "policy") => check.json = true,
@@ -172,6 +191,8 @@ fn read(mut parser: lexopt::Parser) -> Result<Args, lexopt::Error> {
             Long("record") if command == "check" => check.record = Some(parser.value()?.into()),
             Long("replay") if command == "check" => check.replay = Some(parser.value()?.into()),
             Long("remove") if command == "passwd" => removes = true,
+            Long("from") if command == "import" => import.from = Some(parser.value()?.into()),
+            Long("apply") if command == "import" => import.apply = true,
             Long("at") if command == "policy" => at = Some(parser.value()?.string()?),
             Long("port") if command == "demo" => port = parser.value()?.parse()?,
             Long("listen") if command == "simulate-bus" => link = Some(SimulatedLink::Tcp(parser.value()?.parse()?)),
@@ -192,6 +213,7 @@ fn read(mut parser: lexopt::Parser) -> Result<Args, lexopt::Error> {
         }
         Some("check") => Command::Check(check),
         Some("passwd") => Command::Passwd { config: check.config, removes },
+        Some("import") => Command::Import(ImportArgs { config: check.config, ..import }),
         Some("policy") if !explains => return Err("policy needs `explain` after it".into()),
         Some("policy") => Command::Explain(ExplainArgs { config: check.config, at, json: check.json }),
         Some("simulate-bus") if connectors == 0 => return Err("--connectors needs at least 1".into()),
@@ -233,6 +255,13 @@ mod tests {
         assert_eq!(parsed("passwd").unwrap().command, passwd(false));
         assert_eq!(parsed("passwd --remove").unwrap().command, passwd(true));
         assert!(parsed("run --remove").is_err() && parsed("passwd secret").is_err(), "never on the command line");
+    }
+
+    #[test]
+    fn an_import_looks_unless_it_is_told_to_write() {
+        assert_eq!(parsed("import").unwrap().command, Command::Import(ImportArgs::default()));
+        let args = ImportArgs { config: Some("c".into()), from: Some("d".into()), apply: true };
+        assert_eq!(parsed("import --from d --config c --apply").unwrap().command, Command::Import(args));
     }
 
     #[test]

@@ -65,7 +65,11 @@ mod tests {
     #[test]
     fn every_source_has_a_page_and_a_row_in_the_table() {
         for driver in EMS {
-            assert!(TABLE.contains(&format!("| `{}` |", driver.name)), "{} has no row in docs/ems/README.md", driver.name);
+            assert!(
+                TABLE.contains(&format!("| `{}` |", driver.name)),
+                "{} has no row in docs/ems/README.md",
+                driver.name
+            );
         }
     }
 

@@ -35,6 +35,7 @@ mod decode;
 mod demo;
 mod drivers;
 mod explain;
+mod import;
 mod instance;
 mod logs;
 mod outlets;
@@ -96,7 +97,7 @@ impl Program {
         };
         let is_check = matches!(
             args.command,
-            Command::Check(_) | Command::Explain(_) | Command::Passwd { .. }
+            Command::Check(_) | Command::Explain(_) | Command::Import(_) | Command::Passwd { .. }
         );
         let runs_on = matches!(args.command, Command::Run { .. } | Command::Demo { .. });
         let logs = Logs::start(args.verbosity, is_check, runs_on);
@@ -111,6 +112,7 @@ impl Program {
             Command::Demo { port } => demo::run(port, logs),
             Command::Check(check) => check::run(&check, &self.drivers),
             Command::Passwd { config, removes } => passwd::run(config.as_deref(), removes),
+            Command::Import(import) => import::run(&import, &self.drivers),
             Command::Explain(explain) => explain::run(&explain, &self.drivers),
             Command::SimulateBus { link, connectors, seed } => simulation::serve(&link, connectors, seed),
             Command::Decode { hex } => {
