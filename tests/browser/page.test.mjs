@@ -130,6 +130,88 @@ test('a refused command is shown in the words of the program', () =>
     await page.waitForFunction(() => document.querySelector('#now-error').textContent === 'amps must be less');
   }));
 
+test('without a password the page says so plainly', () =>
+  withPage({}, async (page) => {
+    const { is_password_set: isSet } = await (await fetch(`${BASE}/api/v2/session`)).json();
+    await page.waitForFunction(() => document.querySelector('#access-state').textContent !== '');
+    assert.equal(await page.locator('#access-word').isVisible(), !isSet);
+    assert.equal(/^No password is set/.test(await page.locator('#access-state').textContent()), !isSet);
+    assert.equal(await page.locator('#tokens').isVisible(), false);
+  }));
+
+// A program with a password, made up in front of the real one: what the page asks is answered here.
+function withPassword(right) {
+  return async (page) => {
+    let isSignedIn = false;
+    let tokens = [];
+    const json = (route, status, body) => route.fulfill({ status, contentType: 'application/json', body: body && JSON.stringify(body) });
+    const locked = (route) => json(route, 401, { error: 'this needs the password' });
+    await page.route('**/api/v2/session', (route) => {
+      const method = route.request().method();
+      if (method === 'DELETE') isSignedIn = false;
+      if (method === 'POST') {
+        isSignedIn = route.request().postDataJSON().password === right;
+        return isSignedIn ? route.fulfill({ status: 204 }) : json(route, 401, { error: 'this is not the password' });
+      }
+      if (method === 'DELETE') return route.fulfill({ status: 204 });
+      return json(route, 200, { is_password_set: true, proof: isSignedIn ? 'session' : null, read_needs_password: false, may_command: isSignedIn, refusal: null });
+    });
+    await page.route('**/api/v2/charge-now', (route) => (isSignedIn ? route.fulfill({ status: 204 }) : locked(route)));
+    await page.route('**/api/v2/tokens**', (route) => {
+      if (!isSignedIn) return locked(route);
+      const method = route.request().method();
+      if (method === 'GET') return json(route, 200, { tokens });
+      const token = { id: 'a', name: route.request().postDataJSON().name, created: 1.8e9, last_used: null };
+      tokens = [token];
+      return json(route, 201, { ...token, token: 'twc_secret' });
+    });
+    await page.route('**/api/v2/tokens/a', (route) => {
+      tokens = [];
+      return route.fulfill({ status: 204 });
+    });
+  };
+}
+
+test('a command that needs the password asks for it and is then done', () =>
+  withPage({ mayFail: true, prepare: withPassword('open sesame') }, async (page) => {
+    await page.click('#now-start');
+    await page.waitForSelector('#sign-in[open]');
+    assert.equal(await page.evaluate(() => document.activeElement.id), 'sign-in-password');
+    await page.keyboard.type('wrong');
+    await page.keyboard.press('Enter');
+    await page.waitForFunction(() => document.querySelector('#sign-in-error').textContent === 'this is not the password');
+    await page.keyboard.press('Escape');
+    await page.waitForFunction(() => !document.querySelector('#sign-in').open);
+    assert.equal(await page.locator('#now-error').textContent(), 'this needs the password');
+
+    await page.click('#now-start');
+    await page.waitForSelector('#sign-in[open]');
+    await page.keyboard.type('open sesame');
+    const done = page.waitForResponse((answer) => answer.url().endsWith('/charge-now') && answer.status() === 204);
+    await page.keyboard.press('Enter');
+    await done;
+    await page.waitForFunction(() => document.querySelector('#access-button').textContent === 'Sign out');
+    assert.equal(await page.locator('#sign-in-password').inputValue(), '', 'the password does not stay in the page');
+  }));
+
+test('tokens are created, shown once and revoked', () =>
+  withPage({ mayFail: true, prepare: withPassword('open sesame') }, async (page) => {
+    await page.click('#access-button');
+    await page.fill('#sign-in-password', 'open sesame');
+    await page.keyboard.press('Enter');
+    await page.waitForSelector('#tokens:not([hidden])');
+    await page.fill('#token-name', '<b>Node-RED</b>');
+    await page.click('#token-form button');
+    await page.waitForFunction(() => document.querySelector('#token-secret').textContent === 'twc_secret');
+    assert.equal(await page.locator('#token-list strong').textContent(), '<b>Node-RED</b>');
+    page.on('dialog', (dialog) => dialog.accept());
+    await page.click('#token-list button');
+    await page.waitForFunction(() => document.querySelectorAll('#token-list li').length === 0);
+    await page.click('#access-button');
+    await page.waitForSelector('#tokens', { state: 'hidden' });
+    assert.equal(await page.locator('#token-secret').textContent(), '', 'whoever signs out leaves nothing behind');
+  }));
+
 test('a charging point is switched off and on again', () =>
   withPage({}, async (page) => {
     const { id } = (await snapshot()).evses[0];

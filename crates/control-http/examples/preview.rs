@@ -1,6 +1,7 @@
-//! Shows the page with a lively day that is made up: `cargo run -p control-http --example preview [port]`.
+//! Shows the page with a lively day that is made up: `cargo run -p control-http --example preview [port [folder]]`.
 //!
-//! One second here is a minute of the day. No hardware, no configuration, and commands change the picture only.
+//! One second here is a minute of the day. No hardware, no configuration, and commands change the picture only. With a folder, the
+//! password is `preview password`, and `closed` as a third argument makes looking need it too.
 
 #[path = "../src/testing.rs"]
 mod testing;
@@ -8,7 +9,7 @@ mod testing;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use control_http::{Api, ApiConfig};
+use control_http::{AccessFile, AccessRules, Api, ApiConfig};
 use evse::Activity;
 use http_door::{Listen, Server, ServerConfig};
 use site::{FreshnessView, SitePort, Snapshot};
@@ -19,7 +20,14 @@ fn main() -> Result<(), http_door::DoorError> {
     site.publish(|snapshot| live(snapshot, 0.0));
     let config = ServerConfig { listeners: vec![Listen::loopback(port)], ..ServerConfig::default() };
     let port: Arc<dyn SitePort> = Arc::clone(&site) as Arc<dyn SitePort>;
-    let server = Server::start(config, Arc::new(Api::new(ApiConfig::default(), port)))?;
+    let access_file = std::env::args().nth(2).map(|folder| AccessFile::in_folder(folder.as_ref()));
+    if let Some(Err(error)) = access_file.as_ref().map(|file| file.set_password("preview password")) {
+        eprintln!("{error}");
+    }
+    let read_needs_password = std::env::args().nth(3).is_some_and(|word| word == "closed");
+    let access = AccessRules { read_needs_password, ..AccessRules::default() };
+    let server =
+        Server::start(config, Arc::new(Api::new(ApiConfig { access, access_file, ..ApiConfig::default() }, port)))?;
     println!("http://localhost:{}/", server.port());
     for tick in 1_u32.. {
         std::thread::sleep(Duration::from_secs(1));

@@ -1,4 +1,5 @@
 // Joins the stream to the views. The page is drawn from the state alone.
+import { Access } from './access.js';
 import { ChargeNow } from './charge-now.js';
 import { byId, setHidden, setText } from './dom.js';
 import { Evses } from './evses.js';
@@ -58,7 +59,13 @@ const stream = new Stream(() => {
   requestAnimationFrame(draw);
 });
 
-fetch('/api/v2/version')
-  .then((answer) => answer.json())
-  .then((about) => setText(byId('version'), text.version(about.version)))
-  .catch(() => {});
+async function showVersion() {
+  const answer = await fetch('/api/v2/version').catch(() => null);
+  if (answer?.ok) setText(byId('version'), text.version((await answer.json()).version));
+}
+showVersion();
+
+new Access(() => {
+  stream.reconnect();
+  showVersion();
+});

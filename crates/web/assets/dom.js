@@ -61,22 +61,37 @@ export function keyed(parent, items, keyOf, make) {
   return views;
 }
 
+let unproven = null;
+
+// `signIn` is called when the program asks for the password; it tells whether it got it.
+export function whenUnproven(signIn) {
+  unproven = signIn;
+}
+
 // Sends a command and shows in `place` what went wrong, in the program's own words.
 export async function command(text, place, method, path, body) {
+  return (await ask(text, place, method, path, body)) !== null;
+}
+
+// The same, and gives what was answered; null when it failed.
+export async function ask(text, place, method, path, body, maySignIn = true) {
   setText(place, '');
-  let answer;
-  try {
-    answer = await fetch(`/api/v2/${path}`, {
+  const send = () =>
+    fetch(`/api/v2/${path}`, {
       method,
       headers: body === undefined ? {} : { 'Content-Type': 'application/json' },
       body: body === undefined ? undefined : JSON.stringify(body),
     });
+  let answer;
+  try {
+    answer = await send();
+    if (answer.status === 401 && maySignIn && unproven && (await unproven())) answer = await send();
   } catch {
     setText(place, text.unreachable);
-    return false;
+    return null;
   }
-  if (answer.ok) return true;
   const told = await answer.json().catch(() => ({}));
+  if (answer.ok) return told;
   setText(place, typeof told.error === 'string' ? told.error : text.refused(answer.status));
-  return false;
+  return null;
 }

@@ -56,3 +56,8 @@ export function clock(seconds, nowSeconds) {
   const time = { hour: '2-digit', minute: '2-digit' };
   return isToday ? when.toLocaleTimeString([], time) : when.toLocaleString([], { weekday: 'short', day: 'numeric', month: 'short', ...time });
 }
+
+// A day.
+export function day(seconds) {
+  return isNumber(seconds) ? new Date(seconds * 1000).toLocaleDateString([], { day: 'numeric', month: 'short', year: 'numeric' }) : text.none;
+}

@@ -44,6 +44,11 @@ export class Stream {
     return this.#isOpen && this.#state !== null && performance.now() - this.#heardMs < SILENCE_MS;
   }
 
+  // Whoever just signed in or out may look at more or less than before.
+  reconnect() {
+    this.#connect();
+  }
+
   #connect() {
     this.#source?.close();
     this.#isOpen = false;

@@ -10,6 +10,7 @@
 //! | `stream.js` | keeps the state up to date; notices a lost connection |
 //! | `flow.js`, `evses.js`, `charge-now.js`, `notices.js` | one part of the page each, drawn from the state alone |
 //! | `rules.js` | the schedule and what holds outside it, which are asked for apart |
+//! | `access.js` | signing in and out, the tokens of programs |
 //! | `text.js` | every sentence, for translators |
 //! | `format.js`, `dom.js` | numbers to text, text to elements |
 //!
@@ -45,10 +46,11 @@ macro_rules! files {
     };
 }
 
-static FILES: LazyLock<[File; 13]> = LazyLock::new(|| {
+static FILES: LazyLock<[File; 14]> = LazyLock::new(|| {
     files! {
         "index.html": HTML,
         "style.css": CSS,
+        "access.js": JS,
         "app.js": JS,
         "stream.js": JS,
         "flow.js": JS,
