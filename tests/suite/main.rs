@@ -4,3 +4,4 @@ mod charging;
 mod checking;
 mod crash;
 mod faults;
+mod mqtt;
