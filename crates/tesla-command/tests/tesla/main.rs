@@ -129,6 +129,31 @@ fn clocks_and_counters_out_of_step_are_mended() {
 }
 
 #[test]
+fn a_counter_is_never_used_twice_in_an_epoch() {
+    let mut rig = Rig::internet();
+    for _ in 0..5 {
+        assert_eq!(rig.run(Command::Ping), DONE);
+    }
+    // An account of the session that is older than what was sent since.
+    rig.car.counter = 42;
+    rig.car.moods = vec![Mood::Fault(17, true)];
+    assert_eq!(rig.run(Command::StartCharging), DONE);
+    assert_eq!(rig.car.counter, 48);
+}
+
+#[test]
+fn a_clock_that_goes_back_is_not_believed() {
+    let mut rig = Rig::internet();
+    rig.wait(100);
+    assert_eq!(rig.run(Command::Ping), DONE);
+    rig.car.started = rig.now;
+    rig.car.moods = vec![Mood::Fault(17, true)];
+    assert_eq!(rig.run(Command::StartCharging), Err(CommandError::Untrusted(Distrust::ClockWentBack)));
+    rig.car.restart(rig.now);
+    assert_eq!(rig.run(Command::StartCharging), DONE);
+}
+
+#[test]
 fn a_busy_car_is_asked_again_a_few_times() {
     let mut rig = Rig::internet();
     rig.car.moods = vec![Mood::Fault(1, false), Mood::Fault(11, false)];
