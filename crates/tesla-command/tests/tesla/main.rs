@@ -235,6 +235,9 @@ fn a_lost_answer_leaves_a_command_unconfirmed_and_void() {
     let Some(Output::Send(bytes)) = rig.session.poll_output() else { panic!("nothing sent") };
     assert_eq!(rig.session.begin(rig.now, Command::StopCharging), Err(NotBegun::Busy));
     rig.now = rig.session.next_timeout().unwrap();
+    let uuid = Message::read(&bytes).get(51).unwrap().to_vec();
+    let too_late = [put(7, &put_number(1, 3)), put(10, &[0x0a, 0]), put(50, &uuid)].concat();
+    assert_eq!(rig.session.handle_bytes(rig.now, &too_late), Heard::NotAwaited);
     rig.session.handle_timeout(rig.now);
     assert_eq!(rig.go_on(), Err(CommandError::Unconfirmed));
     // It reaches the car only now: too late to be done, and the answer is nobody's.
@@ -301,7 +304,7 @@ fn a_saved_session_needs_no_greeting_and_no_counter_twice() {
         assert_eq!(rig.run(Command::Ping), DONE);
     }
     let used = rig.car.counter;
-    let saved = rig.saved.clone().unwrap();
+    let saved = rig.saved.take().unwrap();
     let key = PrivateKey::generate(&mut Counting(99)).unwrap();
     let vin = VIN.parse().unwrap();
     rig.session = Session::new(key, vin, Domain::Infotainment, Transport::Internet, Box::new(Counting(2)));
@@ -311,6 +314,8 @@ fn a_saved_session_needs_no_greeting_and_no_counter_twice() {
     assert_eq!(rig.run(Command::StopCharging), DONE);
     assert_eq!(rig.car.greetings, 1);
     assert!(rig.car.counter > used);
+    // Another restart right now must not use it twice either.
+    assert!(rig.saved.is_some_and(|again| again != saved));
 }
 
 #[test]
