@@ -223,7 +223,7 @@ impl Broker {
             self.publish("sun", 7_000);
             (bus.limit(0) > 6.0 && bus.drawn() > 6.0).then_some(())
         });
-        let mut change_to = |watts: u32| {
+        let change_to = |watts: u32| {
             // Past every pause between two changes.
             std::thread::sleep(Duration::from_secs(15));
             let before = bus.limit(0);
