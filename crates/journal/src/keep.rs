@@ -1,21 +1,22 @@
 //! How long samples are kept, so that ten years of one household stay under 100 MB.
 //!
-//! | age | one sample every | rows a year and series |
+//! | age | one sample every | rows of one series |
 //! | --- | --- | --- |
-//! | up to 2 days | 10 s at most | (17,000 in all) |
-//! | up to 60 days | 1 min | (83,000 in all) |
-//! | up to 2 years | 15 min | 35,000 |
-//! | beyond | 1 h | 8,800 |
+//! | up to 2 days | 10 s at most, see `thread.rs` | 17,000 in all |
+//! | up to 30 days | 1 min | 40,000 in all |
+//! | up to 1 year | 15 min | 32,000 in all |
+//! | beyond | 1 h | 8,800 a year |
 //!
-//! At about 60 bytes a row, four series for ten years come to some 20 MB. Sessions are kept for ever: a thousand a year
-//! are 0.2 MB.
+//! A row takes about 110 bytes, its index included. Four series (two sources, two charging points that charge day and
+//! night) come to some 75 MB in ten years; a test below writes them. Sessions are kept for ever: a thousand a year are
+//! 0.2 MB.
 
 use rusqlite::{Connection, params};
 
 const DAY_MS: i64 = 86_400_000;
 
 /// Older than the first, at most one row in each stretch of the second (both in milliseconds).
-const STEPS: [(i64, i64); 3] = [(2 * DAY_MS, 60_000), (60 * DAY_MS, 900_000), (730 * DAY_MS, 3_600_000)];
+const STEPS: [(i64, i64); 3] = [(2 * DAY_MS, 60_000), (30 * DAY_MS, 900_000), (365 * DAY_MS, 3_600_000)];
 
 /// Deletes what is too dense for its age, keeping the first row of each stretch.
 pub(crate) fn thin(connection: &Connection, now_ms: i64) -> rusqlite::Result<usize> {
@@ -39,7 +40,7 @@ pub(crate) fn thin(connection: &Connection, now_ms: i64) -> rusqlite::Result<usi
 mod tests {
     use super::*;
     use crate::store::Store;
-    use crate::{Entry, ReadingSample};
+    use crate::{Entry, OfferSample, ReadingSample, SessionRecord};
 
     #[test]
     fn old_samples_are_thinned_and_new_ones_kept() {
@@ -52,5 +53,76 @@ mod tests {
         store.thin(now).unwrap();
         assert_eq!(store.readings("m", now - 2 * DAY_MS, now).unwrap().len(), 60);
         assert_eq!(store.readings("m", 0, now - 2 * DAY_MS).unwrap().len(), 10);
+    }
+
+    /// A household with two sources and two charging points that are busy day and night. What ten years of thinning leave of
+    /// that is written as it is left; then a day goes by with samples coming and being thinned.
+    #[test]
+    fn ten_years_of_one_household_stay_under_100_mb() {
+        const SECOND_MS: i64 = 1_000;
+        const LIMIT_BYTES: u64 = 100_000_000;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("twcmanager.db");
+        let mut store = Store::open(&path, 0).unwrap().store;
+        let write = |store: &mut Store, from: i64, to: i64, every: i64| {
+            let entries = |at_ms: i64| {
+                let reading = |source: &str| {
+                    Entry::Reading(ReadingSample {
+                        at_ms,
+                        source: source.into(),
+                        generation_w: Some(4321.5),
+                        consumption_w: Some(1234.5),
+                        grid_w: Some(-3087.25),
+                        battery_w: Some(150.5),
+                        battery_soc: Some(55.5),
+                        cars_w: Some(7360.5),
+                    })
+                };
+                let offer = |evse: &str| {
+                    Entry::Offer(OfferSample {
+                        at_ms,
+                        evse: evse.into(),
+                        offered_a: Some(16.25),
+                        drawn_a: Some(15.75),
+                        power_w: Some(3622.5),
+                        reason: "surplus".into(),
+                    })
+                };
+                [reading("SolarEdge"), reading("HomeWizard"), offer("gen2-4142"), offer("gen2-3a7c")]
+            };
+            let times: Vec<_> = (from / every..to / every).map(|n| n * every).collect();
+            for some in times.chunks(20_000) {
+                store.write(&some.iter().copied().flat_map(entries).collect::<Vec<_>>()).unwrap();
+            }
+        };
+        let begin = 20_000 * DAY_MS;
+        let mut now = begin + 3_652 * DAY_MS;
+        let ages = [(3_652, 365, 3_600), (365, 30, 900), (30, 2, 60), (2, 0, 10)];
+        for (older, newer, every_s) in ages {
+            write(&mut store, now - older * DAY_MS, now - newer * DAY_MS, every_s * SECOND_MS);
+        }
+        let sessions = (0..10_000).map(|n| {
+            Entry::Session(SessionRecord {
+                id: format!("{}-gen2-4142", begin + n * DAY_MS / 3),
+                evse: "gen2-4142".into(),
+                vin: Some("5YJ3E1EA8KF000001".into()),
+                started_ms: begin + n * DAY_MS / 3,
+                ended_ms: Some(begin + n * DAY_MS / 3 + 1),
+                ..SessionRecord::default()
+            })
+        });
+        store.write(&sessions.collect::<Vec<_>>()).unwrap();
+        for _ in 0..4 {
+            write(&mut store, now, now + DAY_MS / 4, 10 * SECOND_MS);
+            now += DAY_MS / 4;
+            let removed = store.thin(now).unwrap();
+            // Of four series a quarter of a day gets thinner at each step: 2,160 to 360 to 24 to 6 rows.
+            assert!((4 * 2_100..4 * 2_200).contains(&removed), "{removed}");
+        }
+        let bytes: u64 =
+            std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).sum();
+        assert!(bytes < LIMIT_BYTES, "{bytes}");
+        assert_eq!(store.sessions(0, i64::MAX).unwrap().len(), 10_000);
+        println!("ten years take {bytes} bytes");
     }
 }

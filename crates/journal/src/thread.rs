@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::entry::{Entry, SessionRecord};
+use crate::entry::{Entry, ReadingSample, SessionRecord};
 use crate::store::Store;
 
 /// Entries are gathered this long, so that an SD card sees one transaction where there would be many. A session's energy
@@ -14,6 +14,8 @@ use crate::store::Store;
 const GATHER: Duration = Duration::from_secs(4);
 /// Most samples kept in memory while the disk refuses: some hours at the usual pace, under a megabyte.
 const MOST_SAMPLES: usize = 4_096;
+/// Readings of one source closer than this are not written: some meters tell every second, and no graph shows it.
+const READING_EVERY_MS: i64 = 10_000;
 /// Samples are thinned this often.
 const THIN_EVERY: Duration = Duration::from_secs(6 * 3600);
 /// Pause after the disk refused.
@@ -32,9 +34,23 @@ pub struct JournalHealth {
 struct Queue {
     samples: VecDeque<Entry>,
     sessions: BTreeMap<String, SessionRecord>,
+    /// When each source was last written down.
+    read_at: BTreeMap<String, i64>,
     is_urgent: bool,
     is_ending: bool,
     health: JournalHealth,
+}
+
+impl Queue {
+    /// Whether a reading is far enough from the last of its source; a clock that was set back begins anew.
+    fn is_due(&mut self, reading: &ReadingSample) -> bool {
+        let last = self.read_at.get(&reading.source);
+        let is_due = last.is_none_or(|last| !(0..READING_EVERY_MS).contains(&reading.at_ms.saturating_sub(*last)));
+        if is_due {
+            self.read_at.insert(reading.source.clone(), reading.at_ms);
+        }
+        is_due
+    }
 }
 
 #[derive(Debug, Default)]
@@ -86,6 +102,7 @@ impl Journal {
                 queue.is_urgent |= is_new || session.ended_ms.is_some();
                 queue.sessions.insert(session.id.clone(), session);
             }
+            Entry::Reading(reading) if !queue.is_due(&reading) => return,
             sample => {
                 if queue.samples.len() >= MOST_SAMPLES {
                     queue.samples.pop_front();
@@ -237,6 +254,19 @@ mod tests {
         journal.shutdown();
         let sessions = Store::open_for_reading(&path).unwrap().sessions(0, 10).unwrap();
         assert_eq!(sessions.iter().map(|s| s.energy_wh).collect::<Vec<_>>(), [2.0]);
+    }
+
+    #[test]
+    fn a_meter_that_tells_every_second_is_written_every_ten() {
+        let mut queue = Queue::default();
+        let mut due = |source: &str, seconds: i64| {
+            queue.is_due(&ReadingSample { at_ms: seconds * 1_000, source: source.into(), ..ReadingSample::default() })
+        };
+        let written: Vec<_> = (0..25).filter(|second| due("a", *second)).collect();
+        assert_eq!(written, [0, 10, 20]);
+        assert!(due("b", 25));
+        // The clock was set back by an hour.
+        assert!(due("a", -3_600));
     }
 
     #[test]
