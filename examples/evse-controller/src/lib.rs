@@ -54,7 +54,12 @@ impl Wallbox {
             power: None,
             volts: PerPhase::unknown(),
             committed: Amps::ZERO,
-            limits: EvseLimits { min: Amps::from_whole(6), max, volts: Volts::saturating(230.0), phases: Phases::Three },
+            limits: EvseLimits {
+                min: Amps::from_whole(6),
+                max,
+                volts: Volts::saturating(230.0),
+                phases: Phases::Three,
+            },
             energy_total: None,
             vin: None,
             soc: None,
