@@ -4,4 +4,5 @@ mod charging;
 mod checking;
 mod crash;
 mod faults;
+mod interface;
 mod mqtt;

@@ -34,6 +34,7 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::native(Method::Post, "/api/v2/charge-now", commands::charge_now),
     Route::native(Method::Delete, "/api/v2/charge-now", commands::cancel_charge_now),
     Route::get("/api/v2/policy", policy),
+    Route::get("/api/v2/policy/explain", explain),
     Route::native(Method::Put, "/api/v2/policy/hold", commands::hold_policy),
     Route::native(Method::Delete, "/api/v2/policy/hold", commands::release_policy),
     Route::get("/api/v2/rules", rules::get),
@@ -99,6 +100,33 @@ fn no_such_evse(call: &Call) -> Response {
 fn policy(api: &Inner, _: &Call) -> Response {
     let snapshot = api.snapshot();
     json_of(&json!({ "active": to_value(&snapshot)["policy"], "policies": config::masked(&api.site.policies()) }))
+}
+
+/// Why a policy holds at a moment and the others do not; now unless `at` names another one.
+fn explain(api: &Inner, call: &Call) -> Response {
+    let at = match call.request.query_value("at") {
+        None => None,
+        Some(text) => match moment(text.trim(), &api.config.time_zone) {
+            Some(at) => Some(at),
+            None => {
+                return Response::error(
+                    400,
+                    "`at` must be a local time such as 2026-08-20T22:30, or one with its zone",
+                );
+            }
+        },
+    };
+    match api.site.explain(at) {
+        Some(explanation) => json_of(&explanation),
+        None => Response::error(503, "the site did not answer in time; try again in a moment"),
+    }
+}
+
+fn moment(text: &str, zone: &jiff::tz::TimeZone) -> Option<jiff::Zoned> {
+    if let Ok(instant) = text.parse::<jiff::Timestamp>() {
+        return Some(instant.to_zoned(zone.clone()));
+    }
+    text.parse::<jiff::civil::DateTime>().ok()?.to_zoned(zone.clone()).ok()
 }
 
 fn settings(api: &Inner, _: &Call) -> Response {
