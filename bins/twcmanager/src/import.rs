@@ -110,7 +110,7 @@ fn report(configuration: &Configuration, config: &Config, places: &Places, past:
         );
     }
     for (what, count) in &past.counts {
-        row(what, &format!("{count}"));
+        row(what, &count.to_string());
     }
     text.push_str("Without a counterpart here, left as it is:\n");
     let mut rest = Vec::new();
