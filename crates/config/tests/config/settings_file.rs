@@ -271,7 +271,8 @@ fn killing_the_program_while_it_saves_loses_nothing() {
 /// Recordings of real installations, where a developer has them.
 #[test]
 fn recorded_settings_load_and_keep_every_key() {
-    let Ok(entries) = fs::read_dir("/work/shared/recordings/twcmanager") else { return };
+    let Some(folder) = recordings::folder("twcmanager") else { return };
+    let Ok(entries) = fs::read_dir(folder) else { return };
     for file in entries.flatten().map(|entry| entry.path().join("settings.json")).filter(|path| path.exists()) {
         let recorded: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
         let all = settings(recorded.clone());
