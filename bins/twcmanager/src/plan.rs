@@ -37,6 +37,26 @@ pub fn site_setup(config: &Config, sources: Vec<String>, policy: Option<serde_js
     }
 }
 
+/// Sections that are switched on and that this version does not serve yet. Nobody should find that out from a car that
+/// was not charged.
+pub fn unserved(config: &Config) -> Vec<&'static str> {
+    let vehicle = &config.vehicle;
+    [
+        (config.interface.tcp.is_some(), "interface.TCP"),
+        (config.control.ipc, "control.IPC"),
+        (config.control.ocpp.is_some(), "control.OCPP"),
+        (config.gen3.is_some(), "controller.Gen3TWCs"),
+        (vehicle.tesla_ble && !vehicle.tesla_ble_by_default, "vehicle.teslaBLE"),
+        (vehicle.fleet_telemetry.is_some(), "vehicle.teslaFleetTelemetryMQTT"),
+        (vehicle.home_assistant.is_some(), "vehicle.HomeAssistant"),
+        (vehicle.teslamate.is_some(), "vehicle.TeslaMate"),
+        (config.site.tesla.client_id.is_some(), "config.teslaApiClientID"),
+    ]
+    .into_iter()
+    .filter_map(|(is_on, section)| is_on.then_some(section))
+    .collect()
+}
+
 /// What each Gen 2 bus is told. The first is called `Gen2TWCs`, the others count on.
 ///
 /// # Errors

@@ -82,6 +82,9 @@ pub fn run(named: Option<&Path>, drivers: &Drivers, logs: &Logs) -> ExitCode {
         log::error!("the configuration cannot be used; `twcmanager check` shows all there is to mend");
         return ExitCode::from(2);
     };
+    for section in plan::unserved(&config) {
+        log::warn!("{section} is switched on, and this version does not serve it yet: it has no effect");
+    }
     let folder = config.site.settings_path.clone();
     let _instance = match Instance::claim(&folder) {
         Ok(instance) => instance,
