@@ -133,11 +133,11 @@ impl VehicleState {
         put(&mut self.says_home, says_home.as_ref(), report);
         put(&mut self.schedule_pending, schedule_pending.as_ref(), report);
         put(&mut self.fast_charger, fast_charger.as_ref(), report);
-        // The voltage of a car that does not charge is that of nothing.
+        self.settle_plug(report);
         if !self.is_charging() {
+            // What it last drew is past, whoever told.
             self.amps = self.amps.take().map(|seen| Seen { value: Amps::ZERO, ..seen });
         }
-        self.settle_plug(report);
     }
 
     /// A state of the charger says whether there is a cable, and the other way round.
