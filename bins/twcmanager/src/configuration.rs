@@ -147,7 +147,7 @@ fn key_set(drivers: &Drivers) -> KeySet {
 }
 
 fn with_enabled(mut keys: Vec<config::Key>) -> Vec<config::Key> {
-    keys.insert(0, config::Key::new("enabled", config::Kind::Flag, "Whether this section is used."));
+    keys.insert(0, config::Key::new("enabled", config::Kind::Flag, "Whether this section is used.").flag(false));
     keys
 }
 
@@ -171,6 +171,43 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    /// Compares with a file in `docs/`, or writes it when `UPDATE_DOCS` is set.
+    fn same_as(name: &str, content: &str) {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(name);
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(&path, content).unwrap();
+        }
+        let stored = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(stored == content, "docs/{name} is out of date; run UPDATE_DOCS=1 cargo test -p twcmanager");
+    }
+
+    #[test]
+    fn the_schema_in_the_docs_has_every_key_of_every_driver() {
+        let drivers = Drivers::builtin();
+        let schema = config::schema(&key_set(&drivers));
+        for driver in &drivers.ems {
+            let section = &schema["$defs"][format!("sources.{}", driver.name)]["properties"];
+            for name in driver.keys.iter().map(|key| key.name).chain(["enabled"]) {
+                assert!(section[name].is_object(), "sources.{}.{name} is missing", driver.name);
+            }
+        }
+        same_as("config.schema.json", &format!("{schema:#}\n"));
+    }
+
+    #[test]
+    fn the_reference_in_the_docs_has_every_key_of_every_driver() {
+        let drivers = Drivers::builtin();
+        let page = config::reference(&key_set(&drivers));
+        for driver in &drivers.ems {
+            let (_, section) = page.split_once(&format!("## `sources.{}`\n", driver.name)).unwrap();
+            let section = section.split("\n## ").next().unwrap();
+            for key in driver.keys {
+                assert!(section.contains(&format!("| `{}` |", key.name)), "sources.{}.{}", driver.name, key.name);
+            }
+        }
+        same_as("configuration.md", &page);
+    }
 
     #[test]
     fn what_changed_is_named_by_its_keys_without_values() {

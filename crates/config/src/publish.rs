@@ -53,7 +53,7 @@ fn object_schema(keys: &KeySet, path: &[&str], shared: &mut Map<String, Value>) 
     let mut schema = json!({ "type": "object", "properties": properties });
     if let Some(members) = schema.as_object_mut() {
         if let Some(section) = section {
-            members.insert("description".into(), json!(section.meaning));
+            members.insert("description".into(), json!(sentence(section.meaning)));
         }
         if !required.is_empty() {
             members.insert("required".into(), json!(required));
@@ -104,16 +104,24 @@ fn bounded(kind: &str, key: &Key) -> Value {
 /// Meaning and standing as sentences.
 fn described(key: &Key) -> String {
     match key.standing {
-        Standing::Current | Standing::Required => key.meaning.to_owned(),
-        Standing::Legacy(instead) => format!("{} Old key that still works: {instead} instead.", key.meaning),
+        Standing::Current | Standing::Required => sentence(key.meaning),
+        Standing::Legacy(instead) => format!("{} Old key that still works: {instead} instead.", sentence(key.meaning)),
         Standing::Ignored(why) => format!("No effect: {why}."),
     }
+}
+
+/// What drivers say of themselves and their keys begins small and has no stop at its end.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();
+    let stop = if text.is_empty() || text.ends_with(['.', '!', '?']) { "" } else { "." };
+    format!("{first}{}{stop}", letters.as_str())
 }
 
 const INTRODUCTION: &str = "\
 # Configuration
 
-<!-- Made from the table of keys in crates/config/src/keys; UPDATE_DOCS=1 cargo test -p config writes it anew. -->
+<!-- Made from the keys in crates/config/src/keys and of every driver; UPDATE_DOCS=1 cargo test -p twcmanager writes it anew. -->
 
 The program reads one file, and never writes it: the one named on the command line, else `/etc/twcmanager/config.json`, else
 `config.json` in the current folder. A file of any release of TWCManager from 1.2.1 on works as it is.
@@ -142,7 +150,7 @@ pub fn reference(keys: &KeySet) -> String {
 }
 
 fn section_reference(page: &mut String, section: &Section) {
-    page.push_str(&format!("\n## `{}`\n\n{}\n\n", section.title(), section.meaning));
+    page.push_str(&format!("\n## `{}`\n\n{}\n\n", section.title(), sentence(section.meaning)));
     page.push_str("| Key | Takes | Default | Meaning |\n|---|---|---|---|\n");
     for key in section.keys.iter() {
         let default = match (key.standing, key.preset) {

@@ -18,6 +18,7 @@ pub(crate) fn check(config: &Config, document: &Document) -> Vec<Diagnostic> {
     let mut rules = Rules { config, document, found: Vec::new() };
     rules.limits();
     rules.supply();
+    rules.sources();
     rules.charge_limits();
     rules.wires();
     rules.services();
@@ -104,6 +105,19 @@ impl Rules<'_> {
             if is_given(key) && !is_given(other) {
                 self.warn(&format!("config.{key}"), format!("this has no effect without `config.{other}`"));
             }
+        }
+    }
+
+    /// In use although they do not say so.
+    fn sources(&mut self) {
+        let config = self.config;
+        for source in
+            config.sources.iter().filter(|source| source.is_enabled && !source.options.contains_key("enabled"))
+        {
+            self.warn(
+                &source.path,
+                "this source is in use without `enabled`, as it was in TWCManager; write `\"enabled\": true`, or `false` to stop that",
+            );
         }
     }
 

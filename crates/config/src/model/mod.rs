@@ -7,7 +7,7 @@ mod policy;
 mod services;
 mod site;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 pub use interface::{Dummy, Gen3, Gen3Device, Interface, Parity, Rs485, TcpBus};
 pub use logging::{Console, FolderLog, Logging, Mute, MySql, Sentry, Sqlite};
@@ -53,10 +53,18 @@ pub struct Source {
     pub driver: String,
     /// Its path for messages: `sources.Fronius`, or `sources.Fronius[1]` in a list.
     pub path: String,
-    /// `enabled`.
+    /// `enabled`; see [`Source::is_on_by_default`] for where that is missing.
     pub is_enabled: bool,
     /// The options: known ones in their usual form, without defaults; unknown ones as written.
     pub options: Options,
+}
+
+impl Source {
+    /// Whether a section without `enabled` is in use: TWCManager's P1Monitor was with an address alone.
+    pub(crate) fn is_on_by_default(driver: &str, options: &Map<String, Value>) -> bool {
+        let address = options.get("serverIP").and_then(Value::as_str).unwrap_or_default();
+        driver == "P1Monitor" && !address.trim().is_empty()
+    }
 }
 
 impl Config {
@@ -86,7 +94,10 @@ fn sources(fields: Fields<'_>) -> Vec<Source> {
             all.push(Source {
                 driver: driver.clone(),
                 path,
-                is_enabled: fields.flag("enabled"),
+                is_enabled: match fields.get("enabled") {
+                    None | Some(Value::Null) => Source::is_on_by_default(driver, fields.map()),
+                    Some(_) => fields.flag("enabled"),
+                },
                 options: fields.map().clone().into(),
             });
         };

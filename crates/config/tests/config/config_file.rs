@@ -305,3 +305,20 @@ fn https_is_whole_or_an_error() {
     let warned = loaded(r#""hostNames": ["https://cars.example.org"]"#);
     assert_eq!((warned.errors.len(), warned.warnings[0].key.as_str()), (0, "control.HTTP.hostNames"));
 }
+
+/// TWCManager asked a P1 Monitor as soon as it had an address; every other source needs `enabled`.
+#[test]
+fn a_p1_monitor_with_an_address_is_in_use_without_enabled() {
+    let is_on = |source: &str| {
+        let text =
+            format!(r#"{{"config": {{"wiringMaxAmpsAllTWCs": 16, "minAmpsPerTWC": 6}}, "sources": {{{source}}}}}"#);
+        let (config, warnings) = accepted(config::parse("c", text.as_bytes(), &KeySet::builtin()));
+        (config.sources[0].is_enabled, warnings.iter().any(|warning| warning.ends_with(" sources.P1Monitor")))
+    };
+    assert_eq!(is_on(r#""P1Monitor": {"serverIP": "192.168.1.5"}"#), (true, true));
+    assert_eq!(is_on(r#""P1Monitor": {"serverIP": "192.168.1.5", "enabled": null}"#), (true, true));
+    assert_eq!(is_on(r#""P1Monitor": {"serverIP": "192.168.1.5", "enabled": true}"#), (true, false));
+    assert_eq!(is_on(r#""P1Monitor": {"serverIP": "192.168.1.5", "enabled": false}"#), (false, false));
+    assert_eq!(is_on(r#""P1Monitor": {"serverIP": " "}"#), (false, false));
+    assert_eq!(is_on(r#""TED": {"serverIP": "192.168.1.5"}"#), (false, false));
+}

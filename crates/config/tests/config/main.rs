@@ -5,5 +5,4 @@
 
 mod any_input;
 mod config_file;
-mod published;
 mod settings_file;
