@@ -201,6 +201,7 @@ fn merge(id: &EvseId, statuses: &[(bool, Arc<EvseStatus>)]) -> EvseStatus {
         // A current and a power measured at different moments by different devices do not belong together.
         if merged.drawn.is_none() && !merged.drawn_per_phase.is_known() && merged.power.is_none() {
             (merged.drawn, merged.drawn_per_phase, merged.power) = (part.drawn, part.drawn_per_phase, part.power);
+            merged.is_estimate = part.is_estimate;
         }
         if !merged.volts.is_known() {
             merged.volts = part.volts;
@@ -389,6 +390,8 @@ mod tests {
             energy_total: None,
             vin: Vin::parse(VIN),
             soc: None,
+            is_estimate: false,
+            is_on_circuit: true,
             capabilities: Capabilities { set_target: true, start: true, stop: true },
             details: BTreeMap::new(),
         };

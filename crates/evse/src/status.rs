@@ -157,11 +157,16 @@ pub struct EvseStatus {
     pub drawn_per_phase: PerPhase<Option<Amps>>,
     /// Power that flows: measured, or current times voltage.
     pub power: Option<Watts>,
+    /// Whether the power is reckoned from what was last told rather than measured now, as for a car that tells rarely.
+    pub is_estimate: bool,
     /// Voltage on each phase where measured; `None` is not connected or not known.
     pub volts: PerPhase<Option<Volts>>,
     /// Current per phase that must be counted against the circuit for it now, whatever it draws: what it was told, what
     /// it may still use after a silence, what it falls back to when told nothing.
     pub committed: Amps,
+    /// Whether it hangs on the circuit of the charging points, so that it shares their wiring. `false` for a car on
+    /// somebody else's charger, which only shares the grid connection.
+    pub is_on_circuit: bool,
     /// What bounds it.
     pub limits: EvseLimits,
     /// Energy counter of the device over its life.

@@ -41,6 +41,8 @@ fn status(id: &str, now: Instant, amps: i32) -> EvseStatus {
         energy_total: None,
         vin: None,
         soc: None,
+        is_estimate: false,
+        is_on_circuit: true,
         capabilities: Capabilities { set_target: true, start: true, stop: true },
         details: BTreeMap::new(),
     }

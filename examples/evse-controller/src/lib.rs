@@ -63,6 +63,8 @@ impl Wallbox {
             energy_total: None,
             vin: None,
             soc: None,
+            is_estimate: false,
+            is_on_circuit: true,
             capabilities: Capabilities { set_target: true, start: false, stop: false },
             details: BTreeMap::new(),
         };

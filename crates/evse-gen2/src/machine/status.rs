@@ -71,6 +71,8 @@ pub(super) fn of_record(connector: &Connector, frame: Frame<'_>, now: Instant) -
         energy_total: connector.metering.energy(),
         vin: connector.vin.clone(),
         soc: None,
+        is_estimate: false,
+        is_on_circuit: true,
         capabilities: frame.capabilities,
         details: details(connector),
     }

@@ -87,6 +87,8 @@ impl Car {
             energy_total: Some(WattHours::new(self.energy_wh).unwrap()),
             vin: None,
             soc: None,
+            is_estimate: false,
+            is_on_circuit: true,
             capabilities: Capabilities { set_target: true, start: true, stop: true },
             details: BTreeMap::new(),
         }
