@@ -3,9 +3,6 @@
 //! One second here is a minute of the day. No hardware, no configuration, and commands change the picture only. With a folder, the
 //! password is `preview password`, and `closed` as a third argument makes looking need it too.
 
-#[path = "../src/testing.rs"]
-mod testing;
-
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -13,6 +10,7 @@ use control_http::{AccessFile, AccessRules, Api, ApiConfig};
 use evse::Activity;
 use http_door::{Listen, Server, ServerConfig};
 use site::{FreshnessView, SitePort, Snapshot};
+use twc_names::testing;
 
 fn main() -> Result<(), http_door::DoorError> {
     let port = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(8088);

@@ -33,8 +33,6 @@ mod metrics;
 mod page;
 mod ports;
 mod route;
-#[cfg(test)]
-mod testing;
 mod v2;
 
 pub use access::{

@@ -158,8 +158,9 @@ fn evses(page: &mut Page, snapshot: &Snapshot, now: f64) {
 
 #[cfg(test)]
 mod tests {
+    use twc_names::testing;
+
     use super::*;
-    use crate::testing;
 
     #[test]
     fn the_text_is_well_formed_whatever_names_hold() {

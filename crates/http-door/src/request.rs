@@ -22,6 +22,8 @@ pub enum Method {
     Delete,
     /// Ask what is possible (also a browser's question before a foreign page may call).
     Options,
+    /// Send back what arrived: known so that a handler can say that it is not done here.
+    Trace,
 }
 
 impl Method {
@@ -35,14 +37,14 @@ impl Method {
             Method::Patch => "PATCH",
             Method::Delete => "DELETE",
             Method::Options => "OPTIONS",
+            Method::Trace => "TRACE",
         }
     }
 
     /// The method of this name; names are case-sensitive on the wire.
     pub(crate) fn from_token(token: &str) -> Option<Method> {
-        [Method::Get, Method::Head, Method::Post, Method::Put, Method::Patch, Method::Delete, Method::Options]
-            .into_iter()
-            .find(|method| method.as_str() == token)
+        use Method::{Delete, Get, Head, Options, Patch, Post, Put, Trace};
+        [Get, Head, Post, Put, Patch, Delete, Options, Trace].into_iter().find(|method| method.as_str() == token)
     }
 }
 

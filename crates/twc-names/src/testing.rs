@@ -5,6 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use evse::{Activity, Capabilities, Detail, Link, Plug};
+use jiff::Zoned;
 use serde_json::{Value, json};
 use site::{
     ChargeNowView, Command, EvseView, FreshnessView, MeasuredView, PolicyView, PowerView, ReasonView, Refusal,
@@ -20,6 +21,7 @@ struct State {
     settings: Arc<Value>,
     commands: Vec<Command>,
     refusal: Option<Refusal>,
+    policies: Arc<Value>,
 }
 
 /// Obeys commands in the plainest way and remembers them.
@@ -32,8 +34,9 @@ impl FakeSite {
     /// A site in this state.
     #[must_use]
     pub fn new(snapshot: Snapshot, settings: Value) -> FakeSite {
-        let state =
-            State { snapshot: Arc::new(snapshot), settings: Arc::new(settings), commands: Vec::new(), refusal: None };
+        let policies = Arc::new(json!([{"name": "Charge Now"}, {"name": "Track Green Energy"}]));
+        let (snapshot, settings) = (Arc::new(snapshot), Arc::new(settings));
+        let state = State { snapshot, settings, commands: Vec::new(), refusal: None, policies };
         FakeSite { state: Mutex::new(state), news: Condvar::new() }
     }
 
@@ -62,6 +65,11 @@ impl FakeSite {
         std::mem::take(&mut waited.unwrap_or_else(PoisonError::into_inner).0.commands)
     }
 
+    /// Gives another list of policies from now on.
+    pub fn set_policies(&self, policies: Value) {
+        self.lock().policies = Arc::new(policies);
+    }
+
     /// Refuses every command from now on.
     pub fn refuse(&self, kind: RefusalKind, text: &str) {
         self.lock().refusal = Some(Refusal { kind, text: text.to_owned() });
@@ -85,11 +93,14 @@ impl SitePort for FakeSite {
             if let Some(refusal) = &state.refusal {
                 return Err(refusal.clone());
             }
-            if let Command::SetSetting { key, value } = &command {
+            let changes = match &command {
+                Command::SetSetting { key, value } => vec![(key.clone(), value.clone())],
+                Command::SetSettings(changes) => changes.clone(),
+                _ => Vec::new(),
+            };
+            if !changes.is_empty() {
                 let mut settings = (*state.settings).clone();
-                if let Some(fields) = settings.as_object_mut() {
-                    fields.insert(key.clone(), value.clone());
-                }
+                store(&mut settings, changes);
                 state.settings = Arc::new(settings);
             }
             state.commands.push(command.clone());
@@ -103,7 +114,26 @@ impl SitePort for FakeSite {
     }
 
     fn policies(&self) -> Arc<Value> {
-        Arc::new(json!([{"name": "Charge Now"}, {"name": "Track Green Energy"}]))
+        Arc::clone(&self.lock().policies)
+    }
+
+    /// The moment it was asked about and the active policy.
+    fn explain(&self, at: Option<Zoned>) -> Option<Value> {
+        let state = self.lock();
+        let at = at.map(|at| at.to_string());
+        Some(json!({ "at": at, "policy": state.snapshot.policy.name, "policies": *state.policies }))
+    }
+}
+
+/// Changes settings; `null` removes one.
+fn store(settings: &mut Value, changes: Vec<(String, Value)>) {
+    let Some(fields) = settings.as_object_mut() else { return };
+    for (key, value) in changes {
+        if value.is_null() {
+            fields.shift_remove(&key);
+        } else {
+            fields.insert(key, value);
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use site::Command;
 use units::Amps;
 
-use super::{as_number, as_whole, merge, object, object_or_empty};
+use super::{as_number, as_whole, is_unsafe, merge, object, object_or_empty};
 use crate::api::Inner;
 use crate::route::Call;
 
@@ -82,20 +82,26 @@ pub(crate) fn send_tesla_api_command(_: &Inner, call: &Call) -> Response {
     }))
 }
 
-/// `/api/setSetting`. TWCManager stores text; here a number in text is stored as a number, as every reader wants it.
+/// `/api/setSetting`. TWCManager stores text; here a number in text is stored as a number, as every reader wants it. What it
+/// passed over with success, names and values with certain characters or none at all, is passed over here too.
 pub(crate) fn set_setting(api: &Inner, call: &Call) -> Response {
     merge(object_or_empty(call).and_then(|body| {
-        let (Some(key), Some(value)) = (body.get("setting").and_then(Value::as_str), body.get("value")) else {
-            return Err(Response::new(400));
+        let (Some(key), Some(value)) = (body.get("setting"), body.get("value")) else {
+            log::warn!("setSetting without setting or value: nothing was stored");
+            return Ok(Response::new(204));
         };
-        let is_structure = value.is_object() || value.is_array();
-        if STRUCTURED.contains(&key) || is_structure {
+        let key = key.as_str().map_or_else(|| key.to_string(), str::to_owned);
+        if STRUCTURED.contains(&key.as_str()) || value.is_object() || value.is_array() {
             return Err(Response::error(
                 400,
                 &format!("{key} cannot be set by setSetting: it takes single values only"),
             ));
         }
-        api.set(key, number_if_text(value))?;
+        if key.is_empty() || is_unsafe(&key) || value.as_str().is_some_and(is_unsafe) {
+            log::warn!("setSetting {key:?}: nothing was stored for the characters in it");
+            return Ok(Response::new(204));
+        }
+        api.set(&key, number_if_text(value))?;
         Ok(Response::new(204))
     }))
 }

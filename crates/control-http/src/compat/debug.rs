@@ -23,24 +23,37 @@ pub(crate) fn send(api: &Inner, call: &Call) -> Response {
             // The old page offers a few frames by their bytes.
             other => bytes(other)?,
         };
-        let Some(bus) = &api.config.bus else {
+        api.send_debug(&message)?.map(|()| Response::new(204)).map_err(|reason| Response::error(400, &reason))
+    }))
+}
+
+impl Inner {
+    /// Sends a debug message; the inner error is the reason of the bus why it is not sent, and is kept for who asks later.
+    pub(crate) fn send_debug(&self, message: &DebugMessage) -> Result<Result<(), String>, Response> {
+        let Some(bus) = &self.config.bus else {
             return Err(Response::error(409, "there is no bus of Gen 2 connectors here: see interface.RS485"));
         };
-        let sent = bus.send(&message);
-        *api.debug_refusal.lock().unwrap_or_else(PoisonError::into_inner) = sent.as_ref().err().cloned();
-        sent.map(|()| Response::new(204)).map_err(|reason| Response::error(400, &reason))
-    }))
+        let sent = bus.send(message);
+        *self.debug_refusal.lock().unwrap_or_else(PoisonError::into_inner) = sent.as_ref().err().cloned();
+        Ok(sent)
+    }
+
+    /// Why the last debug message was not sent, and the bytes of the last unusual answer.
+    pub(crate) fn last_debug(&self) -> (Option<String>, Option<Vec<u8>>) {
+        let refusal = self.debug_refusal.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        (refusal, self.config.bus.as_ref().and_then(|bus| bus.last_answer()))
+    }
 }
 
 /// `/api/getLastTWCResponse`: as Python prints the bytes of the last unusual answer, or why the last message was not sent.
 pub(crate) fn last_response(api: &Inner, _: &Call) -> Response {
-    let refusal = api.debug_refusal.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let answer = || api.config.bus.as_ref().and_then(|bus| bus.last_answer());
-    let text = refusal.unwrap_or_else(|| answer().map_or_else(|| "None".to_owned(), |bytes| python_bytes(&bytes)));
+    let (refusal, answer) = api.last_debug();
+    let text = refusal.unwrap_or_else(|| answer.map_or_else(|| "None".to_owned(), |bytes| python_bytes(&bytes)));
     Response::with_content(200, "text/plain", text)
 }
 
-fn bytes(text: &str) -> Result<DebugMessage, Response> {
+/// A message by its bytes in hexadecimal.
+pub(crate) fn bytes(text: &str) -> Result<DebugMessage, Response> {
     let digits: String = text.chars().filter(|c| !c.is_whitespace()).collect();
     let is_hex = digits.len().is_multiple_of(2)
         && (4..=64).contains(&digits.len())

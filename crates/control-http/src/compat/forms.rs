@@ -33,6 +33,11 @@ pub(crate) fn old_page(_: &Inner, _: &Call) -> Response {
     home()
 }
 
+/// `/upgrade`: what changes the program is not a page's business.
+pub(crate) fn upgrade(_: &Inner, _: &Call) -> Response {
+    Response::error(501, "nothing was upgraded: this program is upgraded the way it was installed, see docs/install")
+}
+
 /// `/settings/save`. Fields that the page never had are passed over; TWCManager stored them all.
 pub(crate) fn settings_save(api: &Inner, call: &Call) -> Response {
     merge(save_fields(api, call, &SETTINGS))

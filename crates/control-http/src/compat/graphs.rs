@@ -85,8 +85,7 @@ fn points(api: &Inner, from: f64, to: f64, flows: &[Flows]) -> Map<String, Value
     let watts = |watts: Option<f64>| format!("{:.3}", watts.unwrap_or(0.0) + 0.0);
     let mut out = Map::new();
     out.insert("0".to_owned(), json!({"initial": local(from, SHAPE), "end": local(to, SHAPE)}));
-    let stride = flows.len().div_ceil(MOST_POINTS).max(1);
-    for (index, flow) in flows.iter().step_by(stride).enumerate() {
+    for (index, flow) in thinned(flows).enumerate() {
         let point = json!({
             "time": local(flow.at, "%Y-%m-%dT%H:%M:%S"),
             "genW": watts(flow.generation_w),
@@ -96,4 +95,9 @@ fn points(api: &Inner, from: f64, to: f64, flows: &[Flows]) -> Map<String, Value
         out.insert((index + 1).to_string(), point);
     }
     out
+}
+
+/// Not more of them than a screen can show.
+pub(crate) fn thinned(flows: &[Flows]) -> impl Iterator<Item = &Flows> {
+    flows.iter().step_by(flows.len().div_ceil(MOST_POINTS).max(1))
 }

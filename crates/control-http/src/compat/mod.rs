@@ -9,17 +9,20 @@ mod commands;
 mod debug;
 mod forms;
 mod graphs;
-mod groups;
+pub(crate) mod groups;
 mod history;
-mod offsets;
+pub(crate) mod offsets;
 mod read;
 pub(crate) mod schedule;
 mod slaves;
 mod status;
+mod tesla;
 
 use std::sync::Arc;
 
 pub(crate) use commands::STRUCTURED;
+pub(crate) use debug::bytes;
+pub(crate) use graphs::thinned;
 use http_door::Response;
 use serde_json::Value;
 pub(crate) use status::status as status_object;
@@ -60,7 +63,14 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::open("/policy", forms::old_page),
     Route::open("/schedule", forms::old_page),
     Route::open("/settings", forms::old_page),
+    Route::open("/teslaAccount", tesla::account),
+    Route::open("/teslaAccount/callback", tesla::callback),
+    Route::open("/teslaAccount/login", tesla::login),
+    Route::post("/teslaAccount/saveToken", tesla::save_token),
+    Route::open("/teslaAccount/{result}", tesla::account),
+    Route::get("/upgrade", forms::upgrade),
     Route::open("/upgradePrompt", forms::old_page),
+    Route::open("/vehicleDetail", forms::old_page),
     Route::open("/vehicleDetail/{vin}", forms::old_page),
     Route::open("/vehicles", forms::old_page),
     Route::get("/graphs/date", graphs::date),
@@ -71,6 +81,7 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::post("/settings/homeLocation", forms::home_location),
     Route::post("/settings/save", forms::settings_save),
     Route::post("/vehicle/groupMgmt", groups::manage),
+    Route::post("/vehicle/localMgmt", tesla::pair),
     Route::post("/vehicles/deleteGroup/{name}", groups::delete),
 ];
 
@@ -161,6 +172,11 @@ fn is_true(value: Option<&Value>) -> bool {
         Some(Value::Array(items)) => !items.is_empty(),
         Some(Value::Object(fields)) => !fields.is_empty(),
     }
+}
+
+/// Whether a text holds one of the characters that TWCManager refuses in names and settings.
+fn is_unsafe(text: &str) -> bool {
+    text.contains(['@', '#', '$', '%', '^', '&', '*', '"', '+', '<', '>', ';', '/'])
 }
 
 /// A number without a fraction when it has none, as Python prints what was an integer.

@@ -5,21 +5,22 @@ use std::sync::PoisonError;
 use http_door::Response;
 use serde_json::{Map, Value, json};
 
-use super::{as_number, merge, number, object, object_or_empty};
+use super::{as_number, is_unsafe, merge, number, object, object_or_empty};
 use crate::api::Inner;
 use crate::route::Call;
 
 /// The setting that holds them.
 const KEY: &str = "consumptionOffset";
-/// Characters that TWCManager refuses in a name.
-const FORBIDDEN: [char; 12] = ['@', '#', '$', '%', '^', '&', '*', '"', '+', '<', '>', ';'];
+/// Longest name, in characters.
+const LONGEST_NAME: usize = 31;
 
 /// `/api/getConsumptionOffsets`.
 pub(crate) fn get(api: &Inner, _: &Call) -> Response {
     super::json(&Value::Object(offsets(&api.site.settings())))
 }
 
-fn offsets(settings: &Value) -> Map<String, Value> {
+/// The named offsets of `settings.json`.
+pub(crate) fn offsets(settings: &Value) -> Map<String, Value> {
     settings.get(KEY).and_then(Value::as_object).cloned().unwrap_or_default()
 }
 
@@ -39,16 +40,35 @@ fn add_one(api: &Inner, body: &Map<String, Value>) -> Result<Response, Response>
     let value = body.get("offsetValue").and_then(as_number).filter(|value| *value != 0.0).ok_or_else(refused)?;
     let unit =
         body.get("offsetUnit").and_then(Value::as_str).filter(|unit| matches!(*unit, "A" | "W")).ok_or_else(refused)?;
-    let is_bad_name =
-        name.is_empty() || name.chars().count() >= 32 || name.contains(FORBIDDEN) || name.contains(['/', '\\']);
-    if is_bad_name {
+    if !is_name(&name) {
         return Err(refused());
     }
+    put(api, &name, value, unit)?;
+    Ok(super::json(&json!({"status": "success", "offsetName": name, "offsetValue": value, "offsetUnit": unit})))
+}
+
+/// Whether an offset can have this name.
+pub(crate) fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.chars().count() <= LONGEST_NAME && !is_unsafe(name)
+}
+
+/// Stores an offset under its name.
+pub(crate) fn put(api: &Inner, name: &str, value: f64, unit: &str) -> Result<(), Response> {
     let _turn = api.settings_turn.lock().unwrap_or_else(PoisonError::into_inner);
     let mut all = offsets(&api.site.settings());
-    all.insert(name.clone(), json!({ "value": value, "unit": unit }));
+    all.insert(name.to_owned(), json!({ "value": value, "unit": unit }));
+    api.set(KEY, all)
+}
+
+/// Removes an offset; false when there is none of that name.
+pub(crate) fn remove(api: &Inner, name: &str) -> Result<bool, Response> {
+    let _turn = api.settings_turn.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut all = offsets(&api.site.settings());
+    if all.shift_remove(name).is_none() {
+        return Ok(false);
+    }
     api.set(KEY, all)?;
-    Ok(super::json(&json!({"status": "success", "offsetName": name, "offsetValue": value, "offsetUnit": unit})))
+    Ok(true)
 }
 
 /// `/api/deleteConsumptionOffset`.
@@ -57,12 +77,9 @@ pub(crate) fn delete(api: &Inner, call: &Call) -> Response {
         let Some(name) = body.get("offsetName").and_then(Value::as_str).filter(|name| !name.is_empty()) else {
             return Err(Response::error(400, "offsetName is required and must be a string"));
         };
-        let _turn = api.settings_turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut all = offsets(&api.site.settings());
-        if all.shift_remove(name).is_none() {
+        if !remove(api, name)? {
             return Err(Response::error(404, "Offset not found"));
         }
-        api.set(KEY, all)?;
         Ok(super::json(&json!({"status": "success", "offsetName": name})))
     }))
 }

@@ -123,8 +123,9 @@ fn rounded(number: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use twc_names::testing;
+
     use super::*;
-    use crate::testing;
 
     #[test]
     fn a_long_charge_is_printed_as_python_does() {

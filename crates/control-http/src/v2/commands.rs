@@ -154,5 +154,10 @@ fn setting_name<'a>(call: &'a Call) -> Result<&'a str, Response> {
     if is_secret(key) {
         return Err(Response::error(403, &format!("{key} is a secret and is not changed over this interface")));
     }
+    let is_name = (1..=64).contains(&key.len())
+        && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'));
+    if !is_name {
+        return Err(bad("the name of a setting has 1 to 64 letters, digits, dots, dashes and underscores"));
+    }
     Ok(key)
 }

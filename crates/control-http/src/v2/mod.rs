@@ -6,6 +6,9 @@ mod access;
 mod body;
 mod commands;
 mod events;
+mod groups;
+mod house;
+mod offsets;
 mod patch;
 mod rules;
 
@@ -16,7 +19,7 @@ pub(crate) use events::{Live, follow};
 
 use crate::access::Intent;
 use crate::api::Inner;
-use crate::mask::masked;
+use crate::mask::{masked, without_secret_terms};
 use crate::route::{Call, Route};
 
 /// The description of the interface.
@@ -33,6 +36,8 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::native(Method::Post, "/api/v2/evses/{id}/stop", commands::stop),
     Route::native(Method::Post, "/api/v2/charge-now", commands::charge_now),
     Route::native(Method::Delete, "/api/v2/charge-now", commands::cancel_charge_now),
+    Route::native(Method::Post, "/api/v2/start", house::start),
+    Route::native(Method::Post, "/api/v2/stop", house::stop),
     Route::get("/api/v2/policy", policy),
     Route::get("/api/v2/policy/explain", explain),
     Route::native(Method::Put, "/api/v2/policy/hold", commands::hold_policy),
@@ -44,6 +49,19 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::get("/api/v2/settings/{key}", setting),
     Route::native(Method::Put, "/api/v2/settings/{key}", commands::put_setting),
     Route::native(Method::Delete, "/api/v2/settings/{key}", commands::delete_setting),
+    Route::get("/api/v2/config", config),
+    Route::get("/api/v2/offsets", offsets::list),
+    Route::native(Method::Put, "/api/v2/offsets/{name}", offsets::store),
+    Route::native(Method::Delete, "/api/v2/offsets/{name}", offsets::delete),
+    Route::get("/api/v2/vehicle-groups", groups::list),
+    Route::native(Method::Put, "/api/v2/vehicle-groups/{name}", groups::store),
+    Route::native(Method::Delete, "/api/v2/vehicle-groups/{name}", groups::delete),
+    Route::get("/api/v2/home", house::home),
+    Route::native(Method::Put, "/api/v2/home", house::put_home),
+    Route::native(Method::Delete, "/api/v2/home", house::delete_home),
+    Route::get("/api/v2/history", house::history),
+    Route::native(Method::Post, "/api/v2/bus/message", house::send),
+    Route::get("/api/v2/bus/answer", house::answer),
     Route::open("/api/v2/session", access::session),
     Route::guarded(Intent::SignIn, Method::Post, "/api/v2/session", access::sign_in),
     Route::guarded(Intent::SignIn, Method::Delete, "/api/v2/session", access::sign_out),
@@ -117,7 +135,7 @@ fn explain(api: &Inner, call: &Call) -> Response {
         },
     };
     match api.site.explain(at) {
-        Some(explanation) => json_of(&explanation),
+        Some(explanation) => json_of(&without_secret_terms(masked(&explanation))),
         None => Response::error(503, "the site did not answer in time; try again in a moment"),
     }
 }
@@ -141,8 +159,13 @@ fn setting(api: &Inner, call: &Call) -> Response {
     }
 }
 
+/// The configuration file, secrets masked.
+fn config(api: &Inner, _: &Call) -> Response {
+    json_of(&api.config.config_masked)
+}
+
 fn version(api: &Inner, _: &Call) -> Response {
-    json_of(&json!({ "name": "twcmanager", "version": api.config.version }))
+    json_of(&json!({ "name": "twcmanager", "version": api.config.version, "uuid": api.config.uuid }))
 }
 
 /// The description, with the limit of this site in it.

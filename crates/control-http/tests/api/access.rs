@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::bench::{Answer, Bench};
-use crate::testing::NOW;
+use twc_names::testing::NOW;
 
 const PASSWORD: &str = "correct horse";
 const CHARGE: &str = r#"{"amps": 16, "hours": 1}"#;

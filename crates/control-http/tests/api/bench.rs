@@ -3,12 +3,46 @@
 use std::sync::Arc;
 
 use control_http::{Api, ApiConfig};
+use evse::{Activity, Plug};
 use http_door::{Body, Method, Request, Response};
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
-use site::{Command, SitePort};
+use site::{AlertView, Command, FreshnessView, MeasuredView, SitePort, Snapshot, SourceView};
+use twc_names::testing::{self, FakeSite, NOW};
 
-use crate::testing::{self, FakeSite, NOW};
+/// Three charging points on a sunny day: one charges, one waits, one has no car; one source is lost.
+pub fn scene() -> Snapshot {
+    let mut snapshot = testing::snapshot();
+    snapshot.power.generation = snapshot.power.generation.map(|measured| MeasuredView { w: 6840.0, ..measured });
+    let detail = |value| evse::Detail::Number(value);
+    let mut waiting = testing::evse("gen2-4085");
+    waiting.plug = Plug::PluggedIn;
+    waiting.activity = Activity::WaitingForOffer;
+    waiting.last_vin = Some("LRW3F7EK0NC000001".to_owned());
+    snapshot.evses.truncate(1);
+    snapshot.evses.extend([waiting, testing::evse("gen2-4142")]);
+    for evse in &mut snapshot.evses {
+        evse.details.extend([("state", detail(1.0)), ("protocol", detail(2.0))]);
+    }
+    snapshot.evses[0].soc = Some(64.0);
+    let source = |name: &str, ok| SourceView {
+        name: name.to_owned(),
+        ok,
+        error: (!ok).then(|| "no answer from 192.168.1.5: check sources.MQTT.brokerIP".to_owned()),
+        taken_at: ok.then_some(NOW - 2.0),
+        freshness: ok.then_some(FreshnessView::Live),
+        reading: None,
+    };
+    snapshot.sources = vec![source("Fronius", true), source("MQTT", false)];
+    snapshot.alerts = vec![AlertView {
+        code: "source_failing".to_owned(),
+        level: "warning",
+        text: "The source MQTT has given no reading for 12 minutes: check sources.MQTT.brokerIP.".to_owned(),
+        evse: None,
+        since: 1_794_999_280,
+    }];
+    snapshot
+}
 
 /// An interface, the site behind it and shorthand for asking.
 pub struct Bench {
@@ -23,7 +57,7 @@ impl Bench {
 
     /// With another configuration of the interface.
     pub fn with(settings: Value, change: impl FnOnce(&mut ApiConfig)) -> Bench {
-        let site = Arc::new(FakeSite::new(testing::snapshot(), settings));
+        let site = Arc::new(FakeSite::new(scene(), settings));
         let mut config = ApiConfig {
             config_masked: json!({"config": {"wiringMaxAmpsAllTWCs": 32, "greenEnergyAmpsOffset": 0}}),
             version: "9.8.7".to_owned(),

@@ -9,7 +9,7 @@ use site::{Command, SitePort};
 use units::Amps;
 
 use crate::bench::{Bench, set, set_all};
-use crate::testing::NOW;
+use twc_names::testing::NOW;
 
 #[test]
 fn status_has_the_old_fields_and_types() {

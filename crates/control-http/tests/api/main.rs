@@ -4,5 +4,4 @@ mod access;
 mod bench;
 mod compat;
 mod native;
-#[path = "../../src/testing.rs"]
-mod testing;
+mod recorded;

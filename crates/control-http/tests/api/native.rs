@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use site::{Command, RefusalKind, SitePort};
 use units::Amps;
 
-use crate::bench::{Answer, Bench, set, set_all};
-use crate::testing::{self, NOW};
+use crate::bench::{Answer, Bench, scene, set, set_all};
+use twc_names::testing::NOW;
 
 #[test]
 fn a_schedule_from_elsewhere_ends_the_times_of_each_day_of_the_old_page() {
@@ -243,7 +243,7 @@ fn secrets_in_the_settings_are_not_shown() {
 fn the_snapshot_is_whole_and_cheap_to_ask_for_again() {
     let bench = Bench::new(json!({}));
     let answer = bench.get("/api/v2/snapshot");
-    assert_eq!(answer.json(), serde_json::to_value(testing::snapshot()).expect("JSON"));
+    assert_eq!(answer.json(), serde_json::to_value(scene()).expect("JSON"));
     let again = Request::new(Method::Get, "/api/v2/snapshot").with_header("if-none-match", "\"7\"");
     assert_eq!((answer.header("etag"), bench.ask(&again).status), (Some("\"7\""), 304));
     bench.site.publish(|snapshot| snapshot.power.cars_w = 1.0);
@@ -350,7 +350,7 @@ fn changes_arrive_at_every_client_over_real_connections() {
         BufReader::new(stream).lines()
     };
     let mut first = connect();
-    let whole = serde_json::to_value(testing::snapshot()).expect("JSON");
+    let whole = serde_json::to_value(scene()).expect("JSON");
     assert_eq!(event(&mut first, "snapshot"), ("7".to_owned(), whole));
 
     site.publish(|snapshot| snapshot.power.cars_w = 1.5);
