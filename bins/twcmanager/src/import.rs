@@ -1,12 +1,20 @@
 //! `import`: what an older TWCManager left behind, what becomes of each thing, and, with `--apply`, its past in the journal.
 //!
+//! | file | does |
+//! | --- | --- |
+//! | `places.rs` | finds the files and the server |
+//! | `past.rs` | reads them: CSV, MySQL, SQLite, the settings' history |
+//! | `known.rs` | tells what is there already |
+//!
 //! Nothing of the old is changed. What is in the journal already, from an earlier import or of our own, is not added again:
 //! a session is the same when it began on the same connector at most a minute apart, a sample when one of the same moment
 //! is there.
 
+mod known;
 mod past;
+mod places;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -19,6 +27,7 @@ use crate::configuration::Configuration;
 use crate::drivers::Drivers;
 use crate::run::{JOURNAL, now_ms};
 use past::{Past, only_new};
+use places::Places;
 
 /// Shows what there is, and brings the past over when asked to. 1 when something cannot be read or written, 2 when the
 /// configuration cannot be used.
@@ -31,7 +40,7 @@ pub fn run(args: &ImportArgs, drivers: &Drivers) -> ExitCode {
         return ExitCode::from(2);
     };
     let places = Places::of(config, args.from.as_deref());
-    let past = Past::read(&places);
+    let past = Past::read(&places, now_ms());
     print!("{}", report(&configuration, config, &places, &past));
     past.problems.iter().for_each(|problem| eprintln!("{problem}"));
     let target = config.site.settings_path.join(JOURNAL);
@@ -49,43 +58,6 @@ pub fn run(args: &ImportArgs, drivers: &Drivers) -> ExitCode {
         }
     }
     if past.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-/// Where the older program's files are.
-#[derive(Debug, Default)]
-struct Places {
-    settings: Option<PathBuf>,
-    sqlite: Option<PathBuf>,
-    sessions_csv: Option<PathBuf>,
-    green_csv: Option<PathBuf>,
-}
-
-impl Places {
-    /// Where the configuration says, or in `from` when that is named: then nothing outside it is looked at.
-    fn of(config: &Config, from: Option<&Path>) -> Places {
-        let existing = |paths: Vec<PathBuf>| paths.into_iter().find(|path| path.is_file());
-        let sqlite = config.logging.sqlite.as_ref().map(|sqlite| {
-            let path = sqlite.path.strip_prefix("file:").unwrap_or(&sqlite.path);
-            PathBuf::from(path.split_once('?').map_or(path, |(path, _)| path))
-        });
-        let csv = config.logging.csv.as_ref().map(|csv| csv.path.clone());
-        let in_csv = |name: &str| match from {
-            Some(from) => existing(vec![from.join("csv").join(name), from.join(name)]),
-            None => csv.as_ref().and_then(|folder| existing(vec![folder.join(name)])),
-        };
-        let settings = from.unwrap_or(&config.site.settings_path).join("settings.json");
-        Places {
-            settings: existing(vec![settings]),
-            sqlite: match from {
-                Some(from) => {
-                    sqlite.as_deref().and_then(Path::file_name).and_then(|name| existing(vec![from.join(name)]))
-                }
-                None => sqlite.and_then(|path| existing(vec![path])),
-            },
-            sessions_csv: in_csv("chargesessions.csv"),
-            green_csv: in_csv("greenenergy.csv"),
-        }
-    }
 }
 
 fn report(configuration: &Configuration, config: &Config, places: &Places, past: &Past) -> String {
@@ -114,12 +86,6 @@ fn report(configuration: &Configuration, config: &Config, places: &Places, past:
     }
     text.push_str("Without a counterpart here, left as it is:\n");
     let mut rest = Vec::new();
-    if places.sqlite.is_some() {
-        rest.push("the table slave_status: voltages and counters are on the page; their past is not taken over");
-    }
-    if config.logging.mysql.is_some() {
-        rest.push("logging.MySQL: the tables are not read; they go on being written while that section is enabled");
-    }
     if config.logging.file.is_some() {
         rest.push("log files: stay where they are");
     }
@@ -143,7 +109,7 @@ fn report(configuration: &Configuration, config: &Config, places: &Places, past:
 fn bring(target: &Path, entries: Vec<Entry>, apply: bool) -> Result<(usize, usize), String> {
     let new = if apply {
         let mut store = Store::open(target, now_ms()).map_err(|error| error.to_string())?.store;
-        let new = only_new(entries, Some(&store)).map_err(|error| error.to_string())?;
+        let new = only_new(entries, Some(&store), now_ms()).map_err(|error| error.to_string())?;
         // One transaction: all of it or nothing.
         store.write(&new).map_err(|error| error.to_string())?;
         new
@@ -153,7 +119,7 @@ fn bring(target: &Path, entries: Vec<Entry>, apply: bool) -> Result<(usize, usiz
         } else {
             None
         };
-        only_new(entries, store.as_ref()).map_err(|error| error.to_string())?
+        only_new(entries, store.as_ref(), now_ms()).map_err(|error| error.to_string())?
     };
     let sessions = new.iter().filter(|entry| matches!(entry, Entry::Session(_))).count();
     Ok((sessions, new.len() - sessions))

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use config::Config;
-use journal::Store;
+use journal::{Entry, Journal, Store};
 use log::LevelFilter;
 use logging::{Fanout, Logger, Mute, Record, Sink, SnapshotScribe};
 use logging_console::Console;
@@ -18,7 +18,7 @@ use logging_sentry::Sentry;
 use logging_sqlite::Sqlite;
 use site::SitePort;
 
-use crate::outlets::session_of;
+use crate::outlets::{counter_of, session_of};
 
 /// How often the site is looked at for samples; they have longer rhythms of their own.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
@@ -106,14 +106,22 @@ impl Logs {
         }
     }
 
-    /// Starts to write down samples of the site.
-    pub fn watch(&self, site: Arc<dyn SitePort>, generation_is_delivery: bool) -> Watch {
+    /// Starts to write down samples of the site: for the sinks, and those of counters for the journal.
+    pub fn watch(&self, site: Arc<dyn SitePort>, generation_is_delivery: bool, journal: Option<Arc<Journal>>) -> Watch {
         let (stop, stopped) = sync_channel::<()>(1);
         let fanout = Arc::clone(self.fanout());
         let thread = std::thread::Builder::new().name("records".to_owned()).stack_size(256 * 1024).spawn(move || {
             let mut scribe = SnapshotScribe::new(generation_is_delivery);
             while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(LOOK_EVERY) {
-                scribe.on_snapshot(&site.snapshot()).into_iter().for_each(|note| note.tell(&fanout));
+                let snapshot = site.snapshot();
+                for note in scribe.on_snapshot(&snapshot) {
+                    if let (Some(journal), Record::SlaveStatus(status)) = (&journal, &note.record)
+                        && let Some(evse) = twc_names::evse_named(&snapshot, &status.evse)
+                    {
+                        journal.record(Entry::Counter(counter_of(status, evse.id.clone())));
+                    }
+                    note.tell(&fanout);
+                }
             }
         });
         let thread = thread.map_err(|error| log::error!("samples will not be written down: {error}")).ok();
@@ -131,7 +139,8 @@ impl Logs {
     }
 }
 
-fn server_of(mysql: &config::MySql) -> Server {
+/// Where the configuration says that the server is.
+pub fn server_of(mysql: &config::MySql) -> Server {
     Server {
         host: mysql.host.clone(),
         port: mysql.port,

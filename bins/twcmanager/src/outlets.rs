@@ -6,8 +6,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use evse_gen2::Gen2Controller;
-use journal::{Entry, Journal, OfferSample, ReadingSample, SessionRecord};
-use logging::{EventScribe, Fanout};
+use journal::{CounterSample, Entry, Journal, OfferSample, ReadingSample, SessionRecord};
+use logging::{EventScribe, Fanout, SlaveStatus};
 use serde_json::{Map, Value};
 use site::{Event, SessionEvent, Webhook};
 use site_thread::Outlets;
@@ -156,6 +156,16 @@ fn record_of(session: SessionEvent) -> SessionRecord {
         charging_ms: millis(session.charging_s),
         counter_start_wh: session.counter_start.map(units::WattHours::get),
         counter_wh: session.counter.map(units::WattHours::get),
+    }
+}
+
+/// What the meter of a charging point said; a phase without voltage has none.
+pub fn counter_of(status: &SlaveStatus, evse: String) -> CounterSample {
+    CounterSample {
+        at_ms: status.at.saturating_mul(1000),
+        evse,
+        counter_wh: status.counter.get(),
+        volts: status.volts.into_array().map(|volts| Some(volts.get()).filter(|volts| *volts > 0.0)),
     }
 }
 

@@ -189,7 +189,7 @@ pub fn serve(plan: Plan, logs: &Logs) -> ExitCode {
             }
         };
 
-    let watch_records = logs.watch(Arc::new(site.handle()), generation_is_delivery);
+    let watch_records = logs.watch(Arc::new(site.handle()), generation_is_delivery, kept.journal.clone());
     let access_file = plan.folder.as_deref().map(AccessFile::in_folder);
     let access = plan.web.as_ref().map(|web| web.access.clone()).unwrap_or_default();
     if access.read_needs_password

@@ -7,6 +7,8 @@ pub enum Entry {
     Reading(ReadingSample),
     /// What a charging point was offered and drew.
     Offer(OfferSample),
+    /// What a charging point's own meter says.
+    Counter(CounterSample),
     /// The state of a session; a later one with the same id replaces it.
     Session(SessionRecord),
 }
@@ -47,6 +49,19 @@ pub struct OfferSample {
     pub power_w: Option<f64>,
     /// The stable word for what bound the offer.
     pub reason: String,
+}
+
+/// What a charging point's own meter says at one moment: TWCManager's `slave_status`.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct CounterSample {
+    /// When.
+    pub at_ms: i64,
+    /// Which charging point.
+    pub evse: String,
+    /// All energy that it ever delivered, in watt-hours.
+    pub counter_wh: f64,
+    /// Voltage of each phase; `None` where it has none.
+    pub volts: [Option<f64>; 3],
 }
 
 /// A charging session: from plug-in or first draw to the end.

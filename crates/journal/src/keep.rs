@@ -7,7 +7,9 @@
 //! | up to 1 year | 15 min | 32,000 in all |
 //! | beyond | 1 h | 8,800 a year |
 //!
-//! A row takes about 110 bytes, its index included. Four series (two sources, two charging points that charge day and
+//! Counters get thinner sooner: 15 min, 1 h, 1 day.
+//!
+//! A row takes about 110 bytes, its index included. Four series and two counters (two sources, two charging points that charge day and
 //! night) come to some 75 MB in ten years; a test below writes them. Sessions are kept for ever: a thousand a year are
 //! 0.2 MB.
 
@@ -18,13 +20,34 @@ const DAY_MS: i64 = 86_400_000;
 /// Older than the first, at most one row in each stretch of the second (both in milliseconds).
 const STEPS: [(i64, i64); 3] = [(2 * DAY_MS, 60_000), (30 * DAY_MS, 900_000), (365 * DAY_MS, 3_600_000)];
 
+/// The same for counters: they go on counting between two samples, so that fewer tell as much.
+const COUNTER_STEPS: [(i64, i64); 3] = [(2 * DAY_MS, 900_000), (30 * DAY_MS, 3_600_000), (365 * DAY_MS, DAY_MS)];
+
+/// In each stretch of this many milliseconds one reading or offer of that age is kept; 0 where all are.
+#[must_use]
+pub fn stretch_ms(age_ms: i64) -> i64 {
+    stretch_of(&STEPS, age_ms)
+}
+
+/// In each stretch of this many milliseconds one counter of that age is kept; 0 where all are.
+#[must_use]
+pub fn counter_stretch_ms(age_ms: i64) -> i64 {
+    stretch_of(&COUNTER_STEPS, age_ms)
+}
+
+fn stretch_of(steps: &[(i64, i64)], age_ms: i64) -> i64 {
+    steps.iter().rev().find(|(age, _)| age_ms >= *age).map_or(0, |(_, stretch)| *stretch)
+}
+
 /// Deletes what is too dense for its age, keeping the first row of each stretch.
 pub(crate) fn thin(connection: &Connection, now_ms: i64) -> rusqlite::Result<usize> {
     let mut removed = 0;
-    for (table, series) in [("readings", "source"), ("offers", "evse")] {
-        for (index, (age, stretch)) in STEPS.iter().enumerate() {
+    for (table, series, steps) in
+        [("readings", "source", STEPS), ("offers", "evse", STEPS), ("counters", "evse", COUNTER_STEPS)]
+    {
+        for (index, (age, stretch)) in steps.iter().enumerate() {
             let newest = now_ms - age;
-            let oldest = STEPS.get(index + 1).map_or(0, |(next_age, _)| now_ms - next_age);
+            let oldest = steps.get(index + 1).map_or(0, |(next_age, _)| now_ms - next_age);
             // Table and column names are ours; values are bound.
             let sql = format!(
                 "DELETE FROM {table} WHERE at_ms >= ?1 AND at_ms < ?2 AND rowid NOT IN (
@@ -40,7 +63,14 @@ pub(crate) fn thin(connection: &Connection, now_ms: i64) -> rusqlite::Result<usi
 mod tests {
     use super::*;
     use crate::store::Store;
-    use crate::{Entry, OfferSample, ReadingSample, SessionRecord};
+    use crate::{CounterSample, Entry, OfferSample, ReadingSample, SessionRecord};
+
+    #[test]
+    fn what_is_kept_of_an_age_is_told() {
+        let stretches = [1, 3, 31, 400].map(|days| stretch_ms(days * DAY_MS));
+        assert_eq!(stretches, [0, 60_000, 900_000, 3_600_000]);
+        assert_eq!([1, 3, 31, 400].map(|days| counter_stretch_ms(days * DAY_MS)), [0, 900_000, 3_600_000, DAY_MS]);
+    }
 
     #[test]
     fn old_samples_are_thinned_and_new_ones_kept() {
@@ -64,7 +94,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("twcmanager.db");
         let mut store = Store::open(&path, 0).unwrap().store;
-        let write = |store: &mut Store, from: i64, to: i64, every: i64| {
+        let write = |store: &mut Store, now: i64, from: i64, to: i64, every: i64| {
             let entries = |at_ms: i64| {
                 let reading = |source: &str| {
                     Entry::Reading(ReadingSample {
@@ -88,7 +118,16 @@ mod tests {
                         reason: "surplus".into(),
                     })
                 };
+                let counter = |evse: &str| {
+                    let volts = [Some(231.5), Some(230.5), Some(232.5)];
+                    Entry::Counter(CounterSample { at_ms, evse: evse.into(), counter_wh: 8_123_456.5, volts })
+                };
+                // Counters come once a minute, and are thinned as `COUNTER_STEPS` says.
+                let stretch = [60_000, counter_stretch_ms(now - at_ms)].into_iter().max().unwrap_or_default();
+                let counters = (at_ms % stretch == 0).then(|| [counter("gen2-4142"), counter("gen2-3a7c")]);
                 [reading("SolarEdge"), reading("HomeWizard"), offer("gen2-4142"), offer("gen2-3a7c")]
+                    .into_iter()
+                    .chain(counters.into_iter().flatten())
             };
             let times: Vec<_> = (from / every..to / every).map(|n| n * every).collect();
             for some in times.chunks(20_000) {
@@ -99,7 +138,7 @@ mod tests {
         let mut now = begin + 3_652 * DAY_MS;
         let ages = [(3_652, 365, 3_600), (365, 30, 900), (30, 2, 60), (2, 0, 10)];
         for (older, newer, every_s) in ages {
-            write(&mut store, now - older * DAY_MS, now - newer * DAY_MS, every_s * SECOND_MS);
+            write(&mut store, now, now - older * DAY_MS, now - newer * DAY_MS, every_s * SECOND_MS);
         }
         let sessions = (0..10_000).map(|n| {
             Entry::Session(SessionRecord {
@@ -113,11 +152,12 @@ mod tests {
         });
         store.write(&sessions.collect::<Vec<_>>()).unwrap();
         for _ in 0..4 {
-            write(&mut store, now, now + DAY_MS / 4, 10 * SECOND_MS);
+            write(&mut store, now, now, now + DAY_MS / 4, 10 * SECOND_MS);
             now += DAY_MS / 4;
             let removed = store.thin(now).unwrap();
-            // Of four series a quarter of a day gets thinner at each step: 2,160 to 360 to 24 to 6 rows.
-            assert!((4 * 2_100..4 * 2_200).contains(&removed), "{removed}");
+            // Of four series a quarter of a day gets thinner at each step: 2,160 to 360 to 24 to 6 rows; of two more 360 to
+            // 24 to 6 to a quarter.
+            assert!((4 * 2_100 + 2 * 340..4 * 2_200 + 2 * 380).contains(&removed), "{removed}");
         }
         let bytes: u64 =
             std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).sum();

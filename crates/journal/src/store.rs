@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, Row, params};
 
-use crate::entry::{Entry, OfferSample, ReadingSample, SessionRecord};
+use crate::entry::{CounterSample, Entry, OfferSample, ReadingSample, SessionRecord};
 use crate::keep;
 
 /// Version of the tables below, kept in SQLite's `user_version`.
@@ -21,6 +21,9 @@ CREATE INDEX IF NOT EXISTS readings_at ON readings (source, at_ms);
 CREATE TABLE IF NOT EXISTS offers (
     at_ms INTEGER NOT NULL, evse TEXT NOT NULL, offered_a REAL, drawn_a REAL, power_w REAL, reason TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS offers_at ON offers (evse, at_ms);
+CREATE TABLE IF NOT EXISTS counters (
+    at_ms INTEGER NOT NULL, evse TEXT NOT NULL, counter_wh REAL NOT NULL, volts_a REAL, volts_b REAL, volts_c REAL);
+CREATE INDEX IF NOT EXISTS counters_at ON counters (evse, at_ms);
 CREATE TABLE IF NOT EXISTS sessions (
     id TEXT PRIMARY KEY, evse TEXT NOT NULL, vin TEXT, started_ms INTEGER NOT NULL, ended_ms INTEGER,
     updated_ms INTEGER NOT NULL, energy_wh REAL NOT NULL, is_estimate INTEGER NOT NULL, charging_ms INTEGER NOT NULL,
@@ -176,6 +179,12 @@ impl Store {
                 Entry::Offer(o) => transaction
                     .prepare_cached("INSERT INTO offers VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
                     .execute(params![o.at_ms, o.evse, o.offered_a, o.drawn_a, o.power_w, o.reason])?,
+                Entry::Counter(c) => {
+                    let [a, b, c_volts] = c.volts;
+                    transaction
+                        .prepare_cached("INSERT INTO counters VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
+                        .execute(params![c.at_ms, c.evse, c.counter_wh, a, b, c_volts])?
+                }
                 Entry::Session(s) => transaction
                     .prepare_cached(
                         "INSERT OR REPLACE INTO sessions VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
@@ -280,6 +289,30 @@ impl Store {
         ask().map_err(|source| JournalError::Database { path: self.path.clone(), source })
     }
 
+    /// What the meter of `evse` said from `from_ms` up to but not including `to_ms`, oldest first. None in a journal that
+    /// an earlier version began and this one has not opened for writing yet.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn counters(&self, evse: &str, from_ms: i64, to_ms: i64) -> Result<Vec<CounterSample>, JournalError> {
+        let ask = || -> rusqlite::Result<Vec<CounterSample>> {
+            if !self.connection.table_exists(None, "counters")? {
+                return Ok(Vec::new());
+            }
+            self.connection
+                .prepare_cached(
+                    "SELECT at_ms, evse, counter_wh, volts_a, volts_b, volts_c FROM counters
+                     WHERE evse = ?1 AND at_ms >= ?2 AND at_ms < ?3 ORDER BY at_ms",
+                )?
+                .query_map(params![evse, from_ms, to_ms], |row| {
+                    let volts = [row.get(3)?, row.get(4)?, row.get(5)?];
+                    Ok(CounterSample { at_ms: row.get(0)?, evse: row.get(1)?, counter_wh: row.get(2)?, volts })
+                })?
+                .collect()
+        };
+        ask().map_err(|source| JournalError::Database { path: self.path.clone(), source })
+    }
+
     /// The sessions that began from `from_ms` up to but not including `to_ms`, oldest first.
     ///
     /// # Errors
@@ -359,6 +392,25 @@ mod tests {
         store.write(&[session("a", 20.0, Some(3_000))]).unwrap();
         let sessions = store.sessions(0, 10_000).unwrap();
         assert_eq!(sessions.iter().map(|s| s.energy_wh).collect::<Vec<_>>(), [20.0, 5.0]);
+    }
+
+    #[test]
+    fn counters_are_kept_also_in_a_journal_that_had_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("twcmanager.db");
+        let mut store = Store::open(&path, 0).unwrap().store;
+        store.connection.execute_batch("DROP TABLE counters").unwrap();
+        assert_eq!(Store::open_for_reading(&path).unwrap().counters("gen2-4085", 0, 10).unwrap(), []);
+        drop(store);
+        store = Store::open(&path, 0).unwrap().store;
+        let sample = CounterSample {
+            at_ms: 5,
+            evse: "gen2-4085".into(),
+            counter_wh: 8_123_000.0,
+            volts: [Some(231.0), Some(230.0), None],
+        };
+        store.write(&[Entry::Counter(sample.clone())]).unwrap();
+        assert_eq!(store.counters("gen2-4085", 0, 10).unwrap(), [sample]);
     }
 
     #[test]

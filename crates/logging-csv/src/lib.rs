@@ -13,7 +13,7 @@
 //!
 //! Every field is in double quotes, there is no heading, times are local, and files only grow: TWCManager's own go on where
 //! they ended. A session is written once, even when it comes again after a restart. [`read_sessions`] and
-//! [`read_green_energy`] read the files back, for importing them.
+//! its like read the files back, for importing them.
 //!
 //! Facts: recordings of TWCManager 1.4; `greenenergy.csv` by its source, since it never wrote a line to it.
 
@@ -28,7 +28,7 @@ use std::time::Duration;
 use logging::{GreenEnergy, Kind, Record, Session, Sink, SinkError, SlaveStatus, local_time, whole_kwh};
 use units::Volts;
 
-pub use read::{read_green_energy, read_sessions};
+pub use read::{read_green_energy, read_sessions, read_slave_status};
 
 const SESSIONS: &str = "chargesessions.csv";
 const GREEN_ENERGY: &str = "greenenergy.csv";

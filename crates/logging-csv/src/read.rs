@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
-use logging::{GreenEnergy, Session};
-use units::{WattHours, Watts};
+use logging::{GreenEnergy, Session, SlaveStatus};
+use units::{PerPhase, Volts, WattHours, Watts};
 
 /// The sessions in a `chargesessions.csv`, in the order of the file; rows that are not whole are passed over.
 ///
@@ -21,6 +21,14 @@ pub fn read_sessions(path: &Path) -> io::Result<Vec<Session>> {
 /// When the file cannot be read.
 pub fn read_green_energy(path: &Path) -> io::Result<Vec<GreenEnergy>> {
     read(path, green_energy)
+}
+
+/// The samples in a `slavestatus.csv`, in the order of the file; rows that are not whole are passed over.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn read_slave_status(path: &Path) -> io::Result<Vec<SlaveStatus>> {
+    read(path, slave_status)
 }
 
 fn read<T>(path: &Path, parse: fn(&[String]) -> Option<T>) -> io::Result<Vec<T>> {
@@ -57,6 +65,17 @@ fn green_energy(fields: &[String]) -> Option<GreenEnergy> {
     })
 }
 
+fn slave_status(fields: &[String]) -> Option<SlaveStatus> {
+    let [evse, at, _, counter, a, b, c] = fields else { return None };
+    let volts = |text: &String| Volts::new(text.parse().ok()?).ok();
+    Some(SlaveStatus {
+        at: at.parse().ok()?,
+        evse: evse.clone(),
+        counter: kwh(counter)?,
+        volts: PerPhase::new(volts(a)?, volts(b)?, volts(c)?),
+    })
+}
+
 fn kwh(text: &str) -> Option<WattHours> {
     WattHours::new(text.parse::<f64>().ok()? * 1000.0).ok()
 }
@@ -90,6 +109,15 @@ mod tests {
         assert_eq!(fields(r#""a","b,c","d""e","" "#.trim_end()), owned(&["a", "b,c", "d\"e", ""]));
         assert_eq!(fields(r#""a","20"#), None);
         assert_eq!(fields("a,1"), owned(&["a", "1"]));
+    }
+
+    #[test]
+    fn a_sample_of_a_counter_is_read() {
+        let line = r#""4142","1795173592","2026-11-20 11:19:52","1000","240","0","0""#;
+        let status = slave_status(&fields(line).unwrap()).unwrap();
+        assert_eq!((status.at, status.evse.as_str(), status.counter.get()), (1_795_173_592, "4142", 1_000_000.0));
+        assert_eq!(status.volts.into_array().map(Volts::get), [240.0, 0.0, 0.0]);
+        assert_eq!(slave_status(&fields(r#""4142","soon","","1","2","3","4""#).unwrap()), None);
     }
 
     #[test]

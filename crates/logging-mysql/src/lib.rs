@@ -18,7 +18,10 @@
 //! that are missing are created. A server that goes away is connected to again; what happened meanwhile is written with its
 //! own time, not with that of the reconnection.
 //!
-//! Without the Cargo feature `mysql` the sink only says that it is missing. Not done: encrypted connections.
+//! Without the Cargo feature `mysql` the sink only says that it is missing.
+//!
+//! Not done: encrypted connections. The library can do them with rustls, but only together with `rustls-pemfile` and
+//! `webpki` 0.22, which nobody mends any more and which `deny.toml` keeps out.
 //!
 //! Facts: statements of TWCManager 1.4, whose documentation gives the tables; tested with MariaDB 10.11.
 
@@ -32,8 +35,10 @@ use std::time::Duration;
 
 use logging::{Kind, Record, Sink, SinkError};
 
+#[cfg(not(feature = "mysql"))]
+pub use absent::{read_green_energy, read_sessions, read_slave_status};
 #[cfg(feature = "mysql")]
-pub use read::{read_green_energy, read_sessions};
+pub use read::{read_green_energy, read_sessions, read_slave_status};
 
 /// Where the database is.
 #[derive(Clone, PartialEq, Eq)]
@@ -59,6 +64,58 @@ impl Default for Server {
             username: "twcmanager".to_owned(),
             password: None,
         }
+    }
+}
+
+/// Whether a server answers, with these credentials and this database. Changes nothing there.
+///
+/// # Errors
+/// A sentence with what to do.
+pub fn probe(server: &Server) -> Result<(), SinkError> {
+    #[cfg(feature = "mysql")]
+    return tables::connect(server)
+        .map(drop)
+        .map_err(|error| SinkError::down(MySql::new(server.clone()).explain(&error, "reached")));
+    #[cfg(not(feature = "mysql"))]
+    return Err(without(server));
+}
+
+/// What to say in a program that cannot.
+#[cfg(not(feature = "mysql"))]
+fn without(_: &Server) -> SinkError {
+    SinkError::down("this program was built without MySQL; use a release or build with `--features mysql`")
+}
+
+#[cfg(not(feature = "mysql"))]
+mod absent {
+    //! The readers of a program without MySQL.
+
+    use logging::{GreenEnergy, Session, SinkError, SlaveStatus};
+
+    use crate::{Server, without};
+
+    /// Says that it is missing.
+    ///
+    /// # Errors
+    /// Always.
+    pub fn read_sessions(server: &Server) -> Result<Vec<Session>, SinkError> {
+        Err(without(server))
+    }
+
+    /// Says that it is missing.
+    ///
+    /// # Errors
+    /// Always.
+    pub fn read_green_energy(server: &Server) -> Result<Vec<GreenEnergy>, SinkError> {
+        Err(without(server))
+    }
+
+    /// Says that it is missing.
+    ///
+    /// # Errors
+    /// Always.
+    pub fn read_slave_status(server: &Server) -> Result<Vec<SlaveStatus>, SinkError> {
+        Err(without(server))
     }
 }
 
@@ -110,7 +167,7 @@ impl Sink for MySql {
             result => result,
         }
         .map_err(|failure| {
-            let reason = self.explain(&failure.error);
+            let reason = self.explain(&failure.error, "written");
             if tables::is_refusal(&failure.error) {
                 SinkError::refused(reason).after(failure.written)
             } else {
@@ -121,7 +178,7 @@ impl Sink for MySql {
 
     #[cfg(not(feature = "mysql"))]
     fn write(&mut self, _: &[Record]) -> Result<(), SinkError> {
-        Err(SinkError::down("this program was built without MySQL; use a release or build with `--features mysql`"))
+        Err(without(&self.server))
     }
 
     fn gather(&self) -> Duration {
@@ -143,7 +200,7 @@ impl MySql {
         result
     }
 
-    fn explain(&self, error: &mysql::Error) -> String {
+    fn explain(&self, error: &mysql::Error, action: &str) -> String {
         let key = match error {
             mysql::Error::MySqlError(error) if matches!(error.code, 1044 | 1045 | 1698) => {
                 "check `logging.MySQL.username` and `password`, and what that user may do there"
@@ -158,6 +215,6 @@ impl MySql {
             mysql::Error::IoError(error) => error.to_string(),
             error => error.to_string(),
         };
-        format!("the database {:?} cannot be written: {reason}; {key}", self.server)
+        format!("the database {:?} cannot be {action}: {reason}; {key}", self.server)
     }
 }

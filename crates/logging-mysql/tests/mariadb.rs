@@ -2,134 +2,26 @@
 #![cfg(feature = "mysql")]
 #![allow(clippy::unwrap_used, reason = "helpers of tests count as tests")]
 
-use std::net::TcpListener;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use logging::{Fanout, GreenEnergy, Mute, Record, Session, Sink, SinkError, SlaveStatus};
-use logging_mysql::{MySql, Server, read_green_energy, read_sessions};
+use logging_mysql::{MySql, Server, probe, read_green_energy, read_sessions, read_slave_status};
 use mysql::prelude::Queryable;
-use tempfile::TempDir;
+use mysql_rig::MariaDb;
 use units::{PerPhase, Volts, WattHours, Watts};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const START: i64 = 1_795_173_694;
 const VIN: &str = "5YJ3E1EA8KF000001";
 
-/// A server of its own in a folder of its own; killed when dropped.
-struct MariaDb {
-    child: Child,
-    folder: TempDir,
-    port: u16,
-    program: PathBuf,
-}
-
-impl MariaDb {
-    fn start() -> Option<MariaDb> {
-        let program = ["/usr/sbin/mariadbd", "/usr/sbin/mysqld", "/usr/local/sbin/mariadbd"]
-            .into_iter()
-            .map(PathBuf::from)
-            .find(|path| path.exists())?;
-        let folder = TempDir::new().unwrap();
-        let installed = Command::new("mariadb-install-db")
-            .args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"])
-            .arg(format!("--datadir={}", folder.path().join("data").display()))
-            .args(as_root())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
-            .ok()?;
-        assert!(installed.success(), "mariadb-install-db failed");
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let child = launch(&program, folder.path(), port);
-        let server = MariaDb { child, folder, port, program };
-        let mut root = server.connect_as_root();
-        for statement in [
-            "CREATE DATABASE twcmanager",
-            "CREATE USER twc@'%' IDENTIFIED BY 'secret word'",
-            "GRANT ALL ON twcmanager.* TO twc@'%'",
-        ] {
-            root.query_drop(statement).unwrap();
-        }
-        Some(server)
+fn address_of(server: &MariaDb) -> Server {
+    Server {
+        host: "127.0.0.1".into(),
+        port: server.port(),
+        database: MariaDb::DATABASE.into(),
+        username: MariaDb::USERNAME.into(),
+        password: Some(MariaDb::PASSWORD.into()),
     }
-
-    fn connect_as_root(&self) -> mysql::Conn {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let builder = mysql::OptsBuilder::new()
-                .ip_or_hostname(Some("127.0.0.1"))
-                .tcp_port(self.port)
-                .user(Some("root"))
-                .prefer_socket(false);
-            match mysql::Conn::new(builder) {
-                Ok(connection) => return connection,
-                Err(error) => assert!(Instant::now() < deadline, "{error}"),
-            }
-            std::thread::park_timeout(Duration::from_millis(20));
-        }
-    }
-
-    fn stop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-
-    fn start_again(&mut self) {
-        self.child = launch(&self.program, self.folder.path(), self.port);
-        drop(self.connect_as_root());
-    }
-
-    fn address(&self) -> Server {
-        Server {
-            host: "127.0.0.1".into(),
-            port: self.port,
-            database: "twcmanager".into(),
-            username: "twc".into(),
-            password: Some("secret word".into()),
-        }
-    }
-
-    /// What a query gives, as text, a line for each row.
-    fn shown(&self, query: &str) -> Vec<String> {
-        let mut root = self.connect_as_root();
-        root.query_drop("USE twcmanager").unwrap();
-        root.query_map(query, |row: mysql::Row| {
-            let values: Vec<_> = row.unwrap().into_iter().map(|value| value.as_sql(true)).collect();
-            values.join(" ")
-        })
-        .unwrap()
-    }
-}
-
-impl Drop for MariaDb {
-    fn drop(&mut self) {
-        self.stop();
-    }
-}
-
-/// The server refuses to run as root unless told to.
-fn as_root() -> Option<&'static str> {
-    std::fs::metadata("/proc/self")
-        .is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0)
-        .then_some("--user=root")
-}
-
-fn launch(program: &Path, folder: &Path, port: u16) -> Child {
-    Command::new(program)
-        .arg("--no-defaults")
-        .arg(format!("--datadir={}", folder.join("data").display()))
-        .arg(format!("--socket={}", folder.join("socket").display()))
-        .arg(format!("--pid-file={}", folder.join("pid").display()))
-        .arg(format!("--port={port}"))
-        .args(["--bind-address=127.0.0.1", "--skip-log-bin", "--innodb-flush-log-at-trx-commit=2"])
-        .args(["--innodb-buffer-pool-size=16M", "--sql-mode=STRICT_ALL_TABLES"])
-        .args(as_root())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("mariadbd starts")
 }
 
 fn session(evse: &str, started_at: i64, ended_at: Option<i64>, vin: Option<&str>) -> Record {
@@ -152,10 +44,7 @@ fn sample(at: i64) -> GreenEnergy {
 /// One server for all, since starting one takes seconds.
 #[test]
 fn mariadb() {
-    let Some(mut server) = MariaDb::start() else {
-        eprintln!("skipped: mariadbd is not installed (Debian: mariadb-server)");
-        return;
-    };
+    let Some(mut server) = MariaDb::start() else { return };
     rows_are_those_of_before(&server);
     a_session_changes_its_own_row_also_after_a_restart(&server);
     tables_made_by_hand_are_used_as_they_are(&server);
@@ -165,7 +54,8 @@ fn mariadb() {
 }
 
 fn rows_are_those_of_before(server: &MariaDb) {
-    let mut sink = MySql::new(server.address());
+    assert_eq!(read_slave_status(&address_of(server)).unwrap(), [], "a table that is missing is an empty one");
+    let mut sink = MySql::new(address_of(server));
     let volts = PerPhase::new(240.4, 0.0, 0.0).map(Volts::saturating);
     let counter = WattHours::saturating(1_000_400.0);
     let status = Record::SlaveStatus(SlaveStatus { at: START, evse: "4142".into(), counter, volts });
@@ -177,7 +67,8 @@ fn rows_are_those_of_before(server: &MariaDb) {
         [format!("{START} {START} 1000 '4142' NULL NULL NULL")].map(quoted)
     );
     assert_eq!(server.shown("SELECT UNIX_TIMESTAMP(time), genW, conW, chgW FROM green_energy").len(), 1);
-    assert_eq!(read_green_energy(&server.address()).unwrap(), [sample(START)]);
+    assert_eq!(read_green_energy(&address_of(server)).unwrap(), [sample(START)]);
+    assert_eq!(read_slave_status(&address_of(server)).unwrap().len(), 1);
     assert_eq!(
         server.shown(
             "SELECT slaveTWC, UNIX_TIMESTAMP(time), kWh, voltsPhaseA, voltsPhaseB, voltsPhaseC FROM slave_status"
@@ -198,10 +89,10 @@ fn quoted(row: String) -> String {
 fn a_session_changes_its_own_row_also_after_a_restart(server: &MariaDb) {
     for (ended_at, vin) in [(None, Some(VIN)), (Some(START + 99), None), (Some(START + 99), None)] {
         // A new sink each time: nothing is remembered but in the table.
-        MySql::new(server.address()).write(&[session("4142", START, ended_at, vin)]).unwrap();
+        MySql::new(address_of(server)).write(&[session("4142", START, ended_at, vin)]).unwrap();
     }
-    MySql::new(server.address()).write(&[session("4142", START + 200, None, None)]).unwrap();
-    let found = read_sessions(&server.address()).unwrap();
+    MySql::new(address_of(server)).write(&[session("4142", START + 200, None, None)]).unwrap();
+    let found = read_sessions(&address_of(server)).unwrap();
     let seen: Vec<_> = found.iter().map(|s| (s.started_at, s.ended_at, s.vin.as_deref())).collect();
     assert_eq!(seen, [(START, Some(START + 99), Some(VIN)), (START + 200, None, None)]);
 }
@@ -220,7 +111,7 @@ fn tables_made_by_hand_are_used_as_they_are(server: &MariaDb) {
     ] {
         root.query_drop(statement).unwrap();
     }
-    let address = Server { database: "byhand".into(), ..server.address() };
+    let address = Server { database: "byhand".into(), ..address_of(server) };
     let mut sink = MySql::new(address.clone());
     sink.write(&[session("ocpp-garage-1", START, None, None), Record::GreenEnergy(sample(START))]).unwrap();
     sink.write(&[session("ocpp-garage-1", START, Some(START + 5), None)]).unwrap();
@@ -229,7 +120,7 @@ fn tables_made_by_hand_are_used_as_they_are(server: &MariaDb) {
 }
 
 fn what_does_not_fit_is_refused_alone(server: &MariaDb) {
-    let mut sink = MySql::new(server.address());
+    let mut sink = MySql::new(address_of(server));
     let long_vin = "5YJ3E1EA8KF000001-and-more";
     let records = [session("A", 10, None, None), session("B", 10, None, Some(long_vin)), session("C", 10, None, None)];
     let error = sink.write(&records).unwrap_err();
@@ -239,7 +130,7 @@ fn what_does_not_fit_is_refused_alone(server: &MariaDb) {
 
 fn troubles_name_the_key_that_mends_them(server: &MariaDb) {
     let wrong = |change: fn(&mut Server)| {
-        let mut address = server.address();
+        let mut address = address_of(server);
         change(&mut address);
         match MySql::new(address).write(&[session("4142", START, None, None)]) {
             Err(SinkError::Down { written: 0, reason }) => reason,
@@ -248,6 +139,9 @@ fn troubles_name_the_key_that_mends_them(server: &MariaDb) {
     };
     let reason = wrong(|address| address.password = Some("wrong word".into()));
     assert!(reason.contains("`logging.MySQL.username`") && !reason.contains("wrong word"), "{reason}");
+    assert!(probe(&address_of(server)).is_ok());
+    let address = Server { port: 1, ..address_of(server) };
+    assert!(probe(&address).unwrap_err().to_string().contains("cannot be reached"));
     let reason = wrong(|address| address.database = "elsewhere".into());
     assert!(reason.contains("`logging.MySQL."), "{reason}");
     let reason = wrong(|address| address.port = 1);
@@ -256,7 +150,7 @@ fn troubles_name_the_key_that_mends_them(server: &MariaDb) {
 
 fn a_server_that_was_away_gets_all_in_order(server: &mut MariaDb) {
     let fanout = Fanout::new();
-    fanout.add(Box::new(MySql::new(server.address())), Mute::default());
+    fanout.add(Box::new(MySql::new(address_of(server))), Mute::default());
     fanout.record(session("D", 1_000, None, None));
     fanout.flush(PATIENCE);
     server.stop();
@@ -274,9 +168,9 @@ fn a_server_that_was_away_gets_all_in_order(server: &mut MariaDb) {
         std::thread::park_timeout(Duration::from_millis(20));
     }
     fanout.shutdown(PATIENCE);
-    let mut found = read_sessions(&server.address()).unwrap();
+    let mut found = read_sessions(&address_of(server)).unwrap();
     found.retain(|session| session.evse == "D");
     let seen: Vec<_> = found.iter().map(|s| (s.started_at, s.ended_at, s.vin.as_deref())).collect();
     assert_eq!(seen, [(1_000, Some(1_900), Some(VIN)), (2_000, Some(2_900), None)]);
-    assert_eq!(read_green_energy(&server.address()).unwrap().len(), 6);
+    assert_eq!(read_green_energy(&address_of(server)).unwrap().len(), 6);
 }

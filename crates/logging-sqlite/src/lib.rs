@@ -13,7 +13,7 @@
 //!
 //! Start and end of a session are seconds since 1970, times of samples are text in UTC, and `chargeid` stays empty: all as
 //! TWCManager has it. Unlike there, a session changes its own row only, and the VIN is stored. Nothing is ever thinned out
-//! here; the program's own history (`journal`) is. [`read_sessions`] and [`read_green_energy`] read such a file, for
+//! here; the program's own history (`journal`) is. [`read_sessions`] and its like read such a file, for
 //! importing it.
 //!
 //! Facts: schema and rows of recordings of TWCManager 1.4.
@@ -27,7 +27,7 @@ use logging::{GreenEnergy, Kind, Record, Session, Sink, SinkError, SlaveStatus, 
 use rusqlite::{Connection, ErrorCode, OpenFlags, params};
 use units::Volts;
 
-pub use read::{read_green_energy, read_sessions};
+pub use read::{is_ours, read_green_energy, read_sessions, read_slave_status};
 
 /// Another program may hold the file this long, to make a graph of it.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -312,7 +312,18 @@ mod tests {
         let path = folder.path().join("old.sqlite");
         let [generation, consumption, cars] = [6_000.0, 500.25, 60.0].map(Watts::saturating);
         let sample = GreenEnergy { at: START, generation, consumption, cars };
-        Sqlite::new(path.display().to_string()).write(&[Record::GreenEnergy(sample.clone())]).unwrap();
+        let volts = PerPhase::new(240.0, 0.0, 0.0).map(Volts::saturating);
+        let counter = WattHours::saturating(1_000_000.0);
+        let status = SlaveStatus { at: START, evse: "4142".into(), counter, volts };
+        assert!(!is_ours(&path));
+        Sqlite::new(path.display().to_string())
+            .write(&[Record::GreenEnergy(sample.clone()), Record::SlaveStatus(status.clone())])
+            .unwrap();
+        assert!(is_ours(&path));
         assert_eq!(read_green_energy(&path).unwrap(), [sample]);
+        assert_eq!(read_slave_status(&path).unwrap(), [status]);
+        // Whoever made the tables by hand may have left one out.
+        Connection::open(&path).unwrap().execute_batch("DROP TABLE slave_status").unwrap();
+        assert_eq!(read_slave_status(&path).unwrap(), []);
     }
 }

@@ -1,19 +1,14 @@
 //! The past as the older program wrote it, as entries of the journal.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 
 use config::SettingsStore;
 use journal::{Entry, JournalError, ReadingSample, SessionRecord, Store};
-use logging::{GreenEnergy, Session};
+use logging::{GreenEnergy, Session, SlaveStatus};
 
-use super::Places;
-
-/// Sessions of one connector that begin closer than this are the same, written by two hands.
-const SAME_SESSION_MS: i64 = 60_000;
-/// Samples of meters come every 30 s or less often.
-const NEAR_GREEN_MS: i64 = 15_000;
-/// The history of the settings has one moment every five minutes.
-const NEAR_HISTORY_MS: i64 = 150_000;
+use super::known::{Known, thinned};
+use super::places::Places;
+use crate::outlets::counter_of;
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -23,79 +18,93 @@ pub(super) struct Past {
     pub(super) counts: Vec<(String, String)>,
     /// What could not be read.
     pub(super) problems: Vec<String>,
+    known: Known,
+    now_ms: i64,
 }
 
 impl Past {
-    pub(super) fn read(places: &Places) -> Past {
-        let mut past = Past::default();
-        // CSV first: TWCManager's SQLite ends every row of a connector when one session ends.
-        let mut sessions: BTreeMap<(String, i64), SessionRecord> = BTreeMap::new();
+    /// Reads all places. Where two have the same, the first of this order counts: TWCManager's SQLite ends every row of a
+    /// connector when one session ends, so CSV and MySQL come before it; the settings' history knows least.
+    pub(super) fn read(places: &Places, now_ms: i64) -> Past {
+        let mut past = Past { known: Known::nothing(now_ms), now_ms, ..Past::default() };
         if let Some(path) = &places.sessions_csv {
-            match logging_csv::read_sessions(path) {
-                Ok(found) => {
-                    let whole: Vec<_> = found.iter().filter_map(|session| record(session, None)).collect();
-                    past.count(path, "sessions", whole.len(), found.len() - whole.len());
-                    sessions.extend(whole.into_iter().map(|record| ((record.evse.clone(), record.started_ms), record)));
-                }
-                Err(error) => past.problems.push(format!("{}: {error}", path.display())),
-            }
-        }
-        let mut samples = Vec::new();
-        if let Some(path) = &places.sqlite {
-            match logging_sqlite::read_sessions(path) {
-                Ok(found) => {
-                    let whole = with_next(&found);
-                    past.count(path, "sessions", whole.len(), found.len() - whole.len());
-                    for record in whole {
-                        sessions.entry((record.evse.clone(), record.started_ms)).or_insert(record);
-                    }
-                }
-                Err(error) => past.problems.push(format!("{}: {error}", path.display())),
-            }
-            match logging_sqlite::read_green_energy(path) {
-                Ok(found) => {
-                    past.count(path, "samples of meters", found.len(), 0);
-                    samples.extend(found.iter().map(sample));
-                }
-                Err(error) => past.problems.push(format!("{}: {error}", path.display())),
-            }
+            past.take(path.display(), "sessions", logging_csv::read_sessions(path), |found| {
+                found.iter().filter_map(|session| record(session, None)).map(Entry::Session).collect()
+            });
         }
         if let Some(path) = &places.green_csv {
-            match logging_csv::read_green_energy(path) {
-                Ok(found) => {
-                    past.count(path, "samples of meters", found.len(), 0);
-                    samples.extend(found.iter().map(sample));
-                }
-                Err(error) => past.problems.push(format!("{}: {error}", path.display())),
+            past.take(path.display(), "samples of meters", logging_csv::read_green_energy(path), green_samples);
+        }
+        if let Some(path) = &places.status_csv {
+            past.take(path.display(), "samples of counters", logging_csv::read_slave_status(path), counters);
+        }
+        if let Some(server) = &places.mysql {
+            let name = format!("MySQL {server:?}");
+            let sessions = logging_mysql::read_sessions(server);
+            // A server that is away is waited for once.
+            let is_there = sessions.is_ok();
+            past.take(&name, "sessions", sessions, with_next);
+            if is_there {
+                past.take(&name, "samples of meters", logging_mysql::read_green_energy(server), green_samples);
+                past.take(&name, "samples of counters", logging_mysql::read_slave_status(server), counters);
             }
+        }
+        if let Some(path) = &places.sqlite {
+            past.take(path.display(), "sessions", logging_sqlite::read_sessions(path), with_next);
+            past.take(path.display(), "samples of meters", logging_sqlite::read_green_energy(path), green_samples);
+            past.take(path.display(), "samples of counters", logging_sqlite::read_slave_status(path), counters);
         }
         if let Some(path) = &places.settings {
             let settings = path.parent().map(SettingsStore::peek).unwrap_or_default();
             let history = settings.history();
-            let found: Vec<_> = history.iter().filter_map(|(time, watts)| moment(time, watts.get())).collect();
-            past.count(path, "moments of the charging history", found.len(), history.len() - found.len());
-            samples.extend(found);
+            past.take(path.display(), "moments of the charging history", Ok::<_, String>(history), |found| {
+                found.iter().filter_map(|(time, watts)| moment(time, watts.get())).map(Entry::Reading).collect()
+            });
         }
-        past.entries =
-            sessions.into_values().map(Entry::Session).chain(samples.into_iter().map(Entry::Reading)).collect();
         past
     }
 
-    fn count(&mut self, path: &std::path::Path, what: &str, whole: usize, broken: usize) {
-        let left =
-            if broken == 0 { String::new() } else { format!("; {broken} without an end or a time are left out") };
-        self.counts.push((format!("{}: {what}", path.display()), format!("{whole} for the journal{left}")));
+    /// Takes what one place has and the places before it had not.
+    fn take<T, E: Display>(
+        &mut self,
+        place: impl Display,
+        what: &str,
+        found: Result<Vec<T>, E>,
+        whole: impl FnOnce(&[T]) -> Vec<Entry>,
+    ) {
+        let found = match found {
+            Ok(found) => found,
+            Err(error) => return self.problems.push(format!("{place}: {error}")),
+        };
+        let entries = whole(&found);
+        let usable = entries.len();
+        let mut kept = thinned(entries, self.now_ms);
+        let sparse = kept.len();
+        kept.retain(|entry| !self.known.has(entry));
+        let mut text = format!("{} for the journal", kept.len());
+        for (count, why) in [
+            (found.len() - usable, "without an end or a time are left out"),
+            (usable - sparse, "are closer together than the journal keeps them at their age"),
+            (sparse - kept.len(), "are the same as in a place above"),
+        ] {
+            if count > 0 {
+                text.push_str(&format!("; {count} {why}"));
+            }
+        }
+        self.counts.push((format!("{place}: {what}"), text));
+        kept.iter().for_each(|entry| self.known.note(entry));
+        self.entries.extend(kept);
     }
 }
 
-/// Sessions of SQLite. An end that lies after the next session's start belongs to a later one: then the next start ends the
-/// session, and the counter then tells its energy, for nothing flows between sessions.
-fn with_next(sessions: &[Session]) -> Vec<SessionRecord> {
+/// Sessions of a database. An end that lies after the next session's start belongs to a later one: then the next start ends
+/// the session, and the counter then tells its energy, for nothing flows between sessions.
+fn with_next(sessions: &[Session]) -> Vec<Entry> {
     let next_of = |session: &Session| {
         let later = |other: &&Session| other.evse == session.evse && other.started_at > session.started_at;
         sessions.iter().filter(later).min_by_key(|other| other.started_at)
     };
-    sessions.iter().filter_map(|session| record(session, next_of(session))).collect()
+    sessions.iter().filter_map(|session| record(session, next_of(session))).map(Entry::Session).collect()
 }
 
 fn record(session: &Session, next: Option<&Session>) -> Option<SessionRecord> {
@@ -108,10 +117,9 @@ fn record(session: &Session, next: Option<&Session>) -> Option<SessionRecord> {
     if ended_ms < started_ms {
         return None;
     }
-    let evse = if session.evse.starts_with("gen2-") { session.evse.clone() } else { format!("gen2-{}", session.evse) };
     Some(SessionRecord {
         id: format!("import-{}-{}", session.started_at, session.evse),
-        evse,
+        evse: evse_of(&session.evse),
         vin: session.vin.clone(),
         started_ms,
         ended_ms: Some(ended_ms),
@@ -125,14 +133,24 @@ fn record(session: &Session, next: Option<&Session>) -> Option<SessionRecord> {
     })
 }
 
-fn sample(green: &GreenEnergy) -> ReadingSample {
-    ReadingSample {
+/// Our name of a connector that TWCManager knew by its four digits.
+fn evse_of(name: &str) -> String {
+    if name.starts_with("gen2-") { name.to_owned() } else { format!("gen2-{}", name.to_ascii_uppercase()) }
+}
+
+fn green_samples(found: &[GreenEnergy]) -> Vec<Entry> {
+    let sample = |green: &GreenEnergy| ReadingSample {
         at_ms: green.at.saturating_mul(1000),
         generation_w: Some(green.generation.get()),
         consumption_w: Some(green.consumption.get()),
         cars_w: Some(green.cars.get()),
         ..ReadingSample::default()
-    }
+    };
+    found.iter().map(sample).map(Entry::Reading).collect()
+}
+
+fn counters(found: &[SlaveStatus]) -> Vec<Entry> {
+    found.iter().map(|status| Entry::Counter(counter_of(status, evse_of(&status.evse)))).collect()
 }
 
 fn moment(time: &str, watts: f64) -> Option<ReadingSample> {
@@ -144,39 +162,8 @@ fn moment(time: &str, watts: f64) -> Option<ReadingSample> {
 ///
 /// # Errors
 /// When the journal cannot be read.
-pub(super) fn only_new(entries: Vec<Entry>, store: Option<&Store>) -> Result<Vec<Entry>, JournalError> {
-    let mut sessions: BTreeMap<String, BTreeSet<i64>> = BTreeMap::new();
-    let mut samples: BTreeSet<i64> = BTreeSet::new();
-    if let Some(store) = store {
-        for session in store.sessions(i64::MIN, i64::MAX)? {
-            sessions.entry(session.evse).or_default().insert(session.started_ms);
-        }
-        let times = entries.iter().filter_map(|entry| match entry {
-            Entry::Reading(reading) => Some(reading.at_ms),
-            _ => None,
-        });
-        let (first, last) = times.fold((i64::MAX, i64::MIN), |(first, last), at| (first.min(at), last.max(at)));
-        let (first, last) = (first.saturating_sub(NEAR_HISTORY_MS), last.saturating_add(NEAR_HISTORY_MS));
-        samples.extend(store.readings("", first, last)?.iter().map(|reading| reading.at_ms));
-    }
-    let is_near = |times: &BTreeSet<i64>, at: i64, near: i64| {
-        times.range(at.saturating_sub(near)..=at.saturating_add(near)).next().is_some()
-    };
-    let mut new = Vec::new();
-    for entry in entries {
-        let is_known = match &entry {
-            Entry::Session(session) => {
-                sessions.get(&session.evse).is_some_and(|starts| is_near(starts, session.started_ms, SAME_SESSION_MS))
-            }
-            Entry::Reading(reading) => {
-                let near = if reading.generation_w.is_some() { NEAR_GREEN_MS } else { NEAR_HISTORY_MS };
-                is_near(&samples, reading.at_ms, near)
-            }
-            Entry::Offer(_) => true,
-        };
-        if !is_known {
-            new.push(entry);
-        }
-    }
-    Ok(new)
+pub(super) fn only_new(entries: Vec<Entry>, store: Option<&Store>, now_ms: i64) -> Result<Vec<Entry>, JournalError> {
+    let Some(store) = store else { return Ok(entries) };
+    let known = Known::in_store(store, &entries, now_ms)?;
+    Ok(entries.into_iter().filter(|entry| !known.has(entry)).collect())
 }
