@@ -14,7 +14,7 @@ Usage: twcmanager [COMMAND] [OPTIONS]
 Commands:
   run            Charge by the configuration (what happens without a command)
   demo           Show it with simulated connectors and a simulated sun; needs no hardware
-  check          Check the configuration, then read every enabled energy source once
+  check          Check the configuration, then read every enabled energy source once and look at the logs
   passwd         Set the password of the page; a running program uses it at once
   import         Show what an older TWCManager left behind; --apply brings its past into the journal
   policy explain Show which policy holds at a moment, why, and why the others do not

@@ -1,4 +1,4 @@
-//! `check`: what the configuration says, and what every enabled source answers.
+//! `check`: what the configuration says, what every enabled source answers, and whether logs can be written.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -13,11 +13,12 @@ use serde_json::{Value, json};
 use crate::args::CheckArgs;
 use crate::configuration::Configuration;
 use crate::drivers::Drivers;
+use crate::sinks::{self, Probed};
 
 /// The slowest source that is waited for: Enphase gateways need up to 45 s on a bad day.
 const PATIENCE: Duration = Duration::from_secs(50);
 
-/// Runs the check and prints it. 0 when all is well, 1 when a source fails, 2 when the configuration cannot be used.
+/// Runs the check and prints it. 0 when all is well, 1 when a source or a log fails, 2 when the configuration cannot be used.
 pub fn run(args: &CheckArgs, drivers: &Drivers) -> ExitCode {
     let shared = Arc::new(Shared::new());
     match (&args.record, &args.replay) {
@@ -35,11 +36,15 @@ pub fn run(args: &CheckArgs, drivers: &Drivers) -> ExitCode {
     }
     let is_usable = configuration.errors.is_empty();
     let checked = check(&configuration.sources, PATIENCE);
-    let is_well = checked.iter().all(|source| source.result.is_ok());
+    // Who asks for one source, or replays answers, is not interested in logs.
+    let is_whole = args.ems.is_none() && args.replay.is_none();
+    let config = configuration.config.as_ref().filter(|_| is_whole);
+    let logs = config.map(sinks::probe).unwrap_or_default();
+    let is_well = checked.iter().all(|source| source.result.is_ok()) && logs.iter().all(|sink| sink.result.is_ok());
     if args.json {
-        println!("{}", to_json(&configuration, &checked));
+        println!("{}", to_json(&configuration, &checked, &logs));
     } else {
-        print!("{}", to_text(&configuration, &checked));
+        print!("{}", to_text(&configuration, &checked, &logs));
     }
     if let Some(folder) = &args.record {
         eprintln!("The answers are in {}; passwords, tokens and addresses of people are taken out.", folder.display());
@@ -51,7 +56,7 @@ pub fn run(args: &CheckArgs, drivers: &Drivers) -> ExitCode {
     }
 }
 
-fn to_json(configuration: &Configuration, checked: &[Checked]) -> Value {
+fn to_json(configuration: &Configuration, checked: &[Checked], logs: &[Probed]) -> Value {
     let sources: Vec<Value> = checked
         .iter()
         .map(|source| {
@@ -64,7 +69,12 @@ fn to_json(configuration: &Configuration, checked: &[Checked]) -> Value {
             })
         })
         .collect();
+    let logs: Vec<Value> = logs
+        .iter()
+        .map(|sink| json!({ "name": sink.key, "ok": sink.result.is_ok(), "error": sink.result.as_ref().err() }))
+        .collect();
     json!({
+        "logging": logs,
         "config": {
             "ok": configuration.errors.is_empty(),
             "errors": configuration.errors,
@@ -74,7 +84,7 @@ fn to_json(configuration: &Configuration, checked: &[Checked]) -> Value {
     })
 }
 
-fn to_text(configuration: &Configuration, checked: &[Checked]) -> String {
+fn to_text(configuration: &Configuration, checked: &[Checked], logs: &[Probed]) -> String {
     let mut text = String::new();
     for (kind, findings) in [("error", &configuration.errors), ("warning", &configuration.warnings)] {
         for finding in findings {
@@ -99,6 +109,12 @@ fn to_text(configuration: &Configuration, checked: &[Checked]) -> String {
     let read: Vec<&EmsReading> = checked.iter().filter_map(|source| source.result.as_ref().ok()).collect();
     if read.len() > 1 {
         text.push_str(&format!("All together: {}\n", describe(&sum(&read)).join(", ")));
+    }
+    for Probed { key, result } in logs {
+        text.push_str(&match result {
+            Ok(place) => format!("{key}: {place}\n"),
+            Err(error) => format!("{key}: FAILED: {error}\n"),
+        });
     }
     text
 }

@@ -44,6 +44,7 @@ mod past;
 mod plan;
 mod run;
 mod simulation;
+mod sinks;
 mod supervisor;
 mod talk;
 mod web;

@@ -80,8 +80,7 @@ impl Logs {
             self.add(MySql::new(server_of(mysql)), mysql.mute);
         }
         if let Some(sentry) = &sinks.sentry {
-            let environment = std::env::var(ENVIRONMENT).unwrap_or_else(|_| "production".to_owned());
-            match Sentry::new(sentry.dsn.reveal(), env!("CARGO_PKG_VERSION"), &environment) {
+            match sentry_of(sentry) {
                 Ok(sink) => self.add(sink, sentry.mute),
                 Err(error) => log::error!("{error}. Until then no error is reported"),
             }
@@ -137,6 +136,12 @@ impl Logs {
         let config::Mute { charge_sessions, green_energy, slave_power, slave_status } = mute;
         self.fanout().add(Box::new(sink), Mute { charge_sessions, green_energy, slave_power, slave_status });
     }
+}
+
+/// As configured.
+pub fn sentry_of(sentry: &config::Sentry) -> Result<Sentry, impl std::fmt::Display + use<>> {
+    let environment = std::env::var(ENVIRONMENT).unwrap_or_else(|_| "production".to_owned());
+    Sentry::new(sentry.dsn.reveal(), env!("CARGO_PKG_VERSION"), &environment)
 }
 
 /// Where the configuration says that the server is.

@@ -98,6 +98,37 @@ impl Sqlite {
     }
 }
 
+/// Whether the file at `path`, which may be a `file:` address, could be written now. Writes nothing and makes nothing.
+///
+/// # Errors
+/// A sentence with what to do.
+pub fn probe(path: &str) -> Result<(), SinkError> {
+    let plain = path.strip_prefix("file:").unwrap_or(path);
+    let file = Path::new(plain.split('?').next().unwrap_or_default());
+    let is_there = file.exists();
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let try_it = || -> rusqlite::Result<()> {
+        if is_there {
+            let flags =
+                OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+            let connection = Connection::open_with_flags(path, flags)?;
+            connection.busy_timeout(BUSY_TIMEOUT)?;
+            // A transaction that is taken back finds out about locks, permissions and damage.
+            connection.execute_batch("BEGIN IMMEDIATE; SELECT count(*) FROM sqlite_master; ROLLBACK")?;
+        }
+        Ok(())
+    };
+    try_it().map_err(|error| SinkError::down(Sqlite::new(path).explain(&error)))?;
+    if !is_there && !folder.is_dir() {
+        let reason = format!(
+            "there is no folder {} for the database; make it, or change `logging.SQLite.path`",
+            folder.display()
+        );
+        return Err(SinkError::down(reason));
+    }
+    Ok(())
+}
+
 impl Sink for Sqlite {
     fn key(&self) -> &'static str {
         Sqlite::KEY
@@ -304,6 +335,18 @@ mod tests {
         let error = sqlite.write(&records).unwrap_err();
         assert!(matches!(error, SinkError::Refused { written: 1, .. }), "{error:?}");
         assert_eq!(rows(&path, "charge_sessions").len(), 1);
+    }
+
+    #[test]
+    fn a_probe_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("old.sqlite");
+        let text = path.display().to_string();
+        assert!(probe(&text).is_ok() && probe(&format!("file:{text}?mode=rwc")).is_ok());
+        assert!(!path.exists());
+        assert!(probe(&folder.path().join("no/old.sqlite").display().to_string()).is_err());
+        std::fs::write(&path, "this is no database, and it is long enough to be one, or so it seems").unwrap();
+        assert!(probe(&text).unwrap_err().to_string().contains("`logging.SQLite.path`"));
     }
 
     #[test]
