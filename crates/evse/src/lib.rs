@@ -5,7 +5,9 @@ pub use units;
 
 mod instance;
 mod limits;
+mod matching;
 mod merged;
+mod merger;
 mod status;
 
 pub use instance::{
@@ -15,4 +17,5 @@ pub use instance::{
 pub use instance::{EvseController as EVSEController, EvseInstance as EVSEInstance};
 pub use limits::EvseLimits;
 pub use merged::{MergeTable, Merged, RateRoute, Routing, StopRoute, merge_by_vin};
+pub use merger::{AtConnector, MatchedBy, MergeNews, MergeSettings, Merger, TOLD_PHASES, View};
 pub use status::{Activity, Capabilities, Detail, EvseId, EvseStatus, Link, Plug, Vin};

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use units::{Amps, Phases, Watts};
+
 use crate::{
     Activity, Capabilities, EvseError, EvseErrorKind, EvseId, EvseInstance, EvseLimits, EvseStatus, Link, Plug, Target,
     Vin,
@@ -65,6 +67,10 @@ pub struct Merged {
     parts: Vec<Arc<dyn EvseInstance>>,
     id: EvseId,
     routing: Routing,
+    /// Phases that its car is known to use, by other means than its own charging point.
+    phases: Option<Phases>,
+    /// That they are one car was only learnt from how they behave.
+    is_guess: bool,
 }
 
 impl Merged {
@@ -73,7 +79,19 @@ impl Merged {
     pub fn new(mut parts: Vec<Arc<dyn EvseInstance>>, routing: Routing) -> Option<Self> {
         parts.sort_by_key(|part| !part.is_local());
         let id = parts.first()?.id().clone();
-        Some(Merged { parts, id, routing })
+        Some(Merged { parts, id, routing, phases: None, is_guess: false })
+    }
+
+    /// The same, reckoned with so many phases whatever its parts say.
+    #[must_use]
+    pub fn on_phases(self, phases: Option<Phases>) -> Self {
+        Merged { phases, ..self }
+    }
+
+    /// The same, as a guess: a car that might be another one is never told to take more.
+    #[must_use]
+    pub fn as_guess(self, is_guess: bool) -> Self {
+        Merged { is_guess, ..self }
     }
 
     /// The ids of the parts, the one that names it first.
@@ -88,6 +106,15 @@ impl Merged {
     /// Parts on one side that have a power.
     fn able(&self, local: bool, has: fn(&Capabilities) -> bool) -> Vec<&Arc<dyn EvseInstance>> {
         self.parts.iter().filter(|part| part.is_local() == local && has(&part.status().capabilities)).collect()
+    }
+
+    /// Least current of the car, where it sets the rate itself and can be told.
+    fn least_of_vehicle(&self, statuses: &[(bool, Arc<EvseStatus>)]) -> Option<Amps> {
+        let can = |(is_local, status): &&(bool, Arc<EvseStatus>)| {
+            !is_local && status.link != Link::Lost && status.capabilities.set_target
+        };
+        let is_by_vehicle = self.routing.rate != RateRoute::Local && !self.is_guess;
+        statuses.iter().filter(|_| is_by_vehicle).filter(can).map(|(_, status)| status.limits.min).min()
     }
 
     /// Whether the car's own interface is to hold its current down to this target.
@@ -115,11 +142,18 @@ impl EvseInstance for Merged {
     fn status(&self) -> Arc<EvseStatus> {
         let statuses: Vec<(bool, Arc<EvseStatus>)> =
             self.parts.iter().map(|part| (part.is_local(), part.status())).collect();
-        Arc::new(merge(&self.id, &statuses))
+        let mut merged = merge(&self.id, &statuses);
+        if let Some(least) = self.least_of_vehicle(&statuses) {
+            merged.limits.min = merged.limits.min.min(least);
+        }
+        if let Some(phases) = self.phases {
+            set_phases(&mut merged, phases);
+        }
+        Arc::new(merged)
     }
 
-    /// The charging point gets the grant whoever sets the rate, so the wire never promises more than was granted. The
-    /// car gets the grant when it sets the rate, and else its own most, so that it is not what holds it back.
+    /// The charging point gets the grant whoever sets the rate, so the wire never promises more than was granted, or its
+    /// least where the car is to keep below that. The car gets the grant when it sets the rate, and else its own most, so that it is not what holds it back.
     fn set_target(&self, target: Target) -> Result<(), EvseError> {
         let can_set = |capabilities: &Capabilities| capabilities.set_target;
         let (local, vehicle) = (self.able(true, can_set), self.able(false, can_set));
@@ -128,13 +162,29 @@ impl EvseInstance for Merged {
         }
         let is_rate_of_vehicle = local.is_empty() || self.is_rate_of_vehicle(&target);
         let mut result = Ok(());
+        let is_end = target.power == Watts::ZERO;
         for part in &local {
-            result = result.and(part.set_target(target));
+            let limits = part.status().limits;
+            let is_below = !is_end && target.power.amps_floor(target.volts, target.phases) < limits.min;
+            // Below what it can offer, it offers its least and the car keeps below that. Its own circuit limit, which fuse and
+            // wiring go by, still binds it.
+            let own = if is_below && is_rate_of_vehicle && !vehicle.is_empty() {
+                Target { power: limits.min.watts(target.volts, target.phases), ..target }
+            } else {
+                target
+            };
+            result = result.and(part.set_target(own));
         }
         for part in vehicle {
-            if is_rate_of_vehicle {
+            if is_rate_of_vehicle && !is_end {
                 result = result.and(part.set_target(target));
-            } else {
+            } else if is_end {
+                // Nothing is granted. The car hears of it where it is the one to be stopped; otherwise the charging point
+                // sees to it, and the car is left alone.
+                if local.is_empty() || self.routing.stop == StopRoute::Vehicle {
+                    result = result.and(part.set_target(target));
+                }
+            } else if !self.is_guess {
                 let limits = part.status().limits;
                 let most = Target::new(limits.max_power(), &limits, target.expires_at);
                 // The charging point holds the limit; a car that cannot be reached only charges slower.
@@ -212,6 +262,7 @@ fn merge(id: &EvseId, statuses: &[(bool, Arc<EvseStatus>)]) -> EvseStatus {
         // What a car says of itself frees no fuse: only charging points add to what is counted, when there is one.
         if *is_local || !statuses[0].0 {
             merged.committed = merged.committed.max(part.committed);
+            merged.is_on_circuit |= part.is_on_circuit;
         }
         merged.energy_total = merged.energy_total.or(part.energy_total);
         merged.vin = merged.vin.or(part.vin);
@@ -226,6 +277,17 @@ fn merge(id: &EvseId, statuses: &[(bool, Arc<EvseStatus>)]) -> EvseStatus {
         }
     }
     merged
+}
+
+/// Reckons with other phases than its charging point took for granted. Currents are per phase and stay.
+fn set_phases(status: &mut EvseStatus, phases: Phases) {
+    if status.limits.phases == phases {
+        return;
+    }
+    status.limits.phases = phases;
+    if let Some(drawn) = status.drawn.filter(|_| !status.drawn_per_phase.is_known()) {
+        status.power = Some(drawn.watts(status.limits.volts, phases));
+    }
 }
 
 /// The larger least and the smaller most; voltage and phases of the first, which is nearer to the wires.
@@ -258,6 +320,16 @@ impl MergeTable {
     #[must_use]
     pub fn merge(&self, instances: Vec<Arc<dyn EvseInstance>>) -> Vec<Arc<dyn EvseInstance>> {
         let statuses: Vec<Arc<EvseStatus>> = instances.iter().map(|instance| instance.status()).collect();
+        let group = self.groups(&instances, &statuses);
+        let mut parts: BTreeMap<usize, Vec<Arc<dyn EvseInstance>>> = BTreeMap::new();
+        for (index, instance) in instances.into_iter().enumerate() {
+            parts.entry(group[index]).or_default().push(instance);
+        }
+        parts.into_values().flat_map(|parts| self.one(parts)).collect()
+    }
+
+    /// For each instance, the position of the first one of its car.
+    pub(crate) fn groups(&self, instances: &[Arc<dyn EvseInstance>], statuses: &[Arc<EvseStatus>]) -> Vec<usize> {
         let mut group: Vec<usize> = (0..instances.len()).collect();
         for pin in &self.pins {
             let pinned: Vec<usize> = (0..instances.len()).filter(|&i| pin.contains(instances[i].id())).collect();
@@ -284,12 +356,7 @@ impl MergeTable {
             one.extend(likeliest);
             join(&mut group, &one);
         }
-
-        let mut parts: BTreeMap<usize, Vec<Arc<dyn EvseInstance>>> = BTreeMap::new();
-        for (index, instance) in instances.into_iter().enumerate() {
-            parts.entry(group[index]).or_default().push(instance);
-        }
-        parts.into_values().flat_map(|parts| self.one(parts)).collect()
+        group
     }
 
     fn one(&self, mut parts: Vec<Arc<dyn EvseInstance>>) -> Option<Arc<dyn EvseInstance>> {
@@ -314,232 +381,4 @@ fn join(group: &mut [usize], members: &[usize]) {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Mutex;
-    use std::time::{Duration, Instant};
-
-    use units::{Amps, PerPhase, Percent, Phases, Volts, WattHours, Watts};
-
-    use super::*;
-
-    const VIN: &str = "LRW3F7EK0NC000001";
-
-    /// Keeps what it is told: targets in whole watts, and the words start and stop.
-    struct Fake {
-        status: Arc<EvseStatus>,
-        local: bool,
-        told: Mutex<Vec<String>>,
-    }
-
-    impl Fake {
-        fn take(&self) -> Vec<String> {
-            std::mem::take(&mut self.told.lock().unwrap())
-        }
-
-        fn note(&self, word: String, can: bool) -> Result<(), EvseError> {
-            self.told.lock().unwrap().push(word);
-            let kind = EvseErrorKind::Unsupported;
-            if can { Ok(()) } else { Err(EvseError { id: self.id().clone(), kind, text: "cannot".into() }) }
-        }
-    }
-
-    impl EvseInstance for Fake {
-        fn id(&self) -> &EvseId {
-            &self.status.id
-        }
-        fn is_local(&self) -> bool {
-            self.local
-        }
-        fn status(&self) -> Arc<EvseStatus> {
-            self.status.clone()
-        }
-        fn set_target(&self, target: Target) -> Result<(), EvseError> {
-            self.note(format!("{:.0}", target.power), self.status.capabilities.set_target)
-        }
-        fn start(&self) -> Result<(), EvseError> {
-            self.note("start".into(), self.status.capabilities.start)
-        }
-        fn stop(&self) -> Result<(), EvseError> {
-            self.note("stop".into(), self.status.capabilities.stop)
-        }
-    }
-
-    fn fake(id: &str, local: bool, change: impl FnOnce(&mut EvseStatus)) -> Arc<Fake> {
-        let mut status = EvseStatus {
-            id: EvseId::new(id),
-            name: id.to_owned(),
-            controller: "Fake".to_owned(),
-            heard_at: Instant::now(),
-            link: Link::Up,
-            plug: Plug::PluggedIn,
-            activity: Activity::WaitingForOffer,
-            note: None,
-            offered: None,
-            reported_max: None,
-            drawn: None,
-            drawn_per_phase: PerPhase::unknown(),
-            power: None,
-            volts: PerPhase::unknown(),
-            committed: Amps::ZERO,
-            limits: EvseLimits {
-                min: Amps::from_whole(6),
-                max: Amps::from_whole(32),
-                volts: Volts::new(230.0).unwrap(),
-                phases: Phases::Three,
-            },
-            energy_total: None,
-            vin: Vin::parse(VIN),
-            soc: None,
-            is_estimate: false,
-            is_on_circuit: true,
-            capabilities: Capabilities { set_target: true, start: true, stop: true },
-            details: BTreeMap::new(),
-        };
-        change(&mut status);
-        Arc::new(Fake { status: Arc::new(status), local, told: Mutex::new(Vec::new()) })
-    }
-
-    fn connector() -> Arc<Fake> {
-        fake("gen2-4085", true, |status| {
-            status.committed = Amps::from_whole(10);
-            status.capabilities.start = false;
-        })
-    }
-
-    fn cloud_car() -> Arc<Fake> {
-        fake("tesla-1", false, |status| {
-            status.limits.min = Amps::from_whole(5);
-            status.limits.max = Amps::from_whole(16);
-        })
-    }
-
-    fn all(fakes: &[&Arc<Fake>]) -> Vec<Arc<dyn EvseInstance>> {
-        fakes.iter().map(|fake| Arc::clone(fake) as Arc<dyn EvseInstance>).collect()
-    }
-
-    fn ids(instances: &[Arc<dyn EvseInstance>]) -> Vec<&str> {
-        instances.iter().map(|instance| instance.id().as_str()).collect()
-    }
-
-    fn grant(amps: i32, instance: &dyn EvseInstance) -> Target {
-        let limits = instance.status().limits;
-        Target::new(limits.power(Amps::from_whole(amps)), &limits, Instant::now() + Duration::from_secs(60))
-    }
-
-    #[test]
-    fn a_car_seen_twice_is_one_under_the_local_name() {
-        let (cloud, local) = (cloud_car(), connector());
-        let other = fake("gen2-1111", true, |status| status.vin = None);
-        let merged = merge_by_vin(all(&[&cloud, &other, &local]), Routing::default());
-        assert_eq!(ids(&merged), ["gen2-4085", "gen2-1111"]);
-        assert!(merged[0].is_local());
-    }
-
-    #[test]
-    fn two_charging_points_are_never_merged_by_a_vin() {
-        let left_behind = fake("gen2-1", true, |status| status.plug = Plug::Unplugged);
-        let unsure = fake("gen2-2", true, |status| status.plug = Plug::Unknown);
-        let (here, cloud) = (fake("gen2-3", true, |_| ()), cloud_car());
-        let merged = merge_by_vin(all(&[&left_behind, &unsure, &here, &cloud]), Routing::default());
-        assert_eq!(ids(&merged), ["gen2-1", "gen2-2", "gen2-3"]);
-        merged[2].start().unwrap();
-        assert_eq!(cloud.take(), ["start"]);
-    }
-
-    #[test]
-    fn what_the_owner_pinned_is_one_and_stays_where_it_is() {
-        let blind = fake("gen2-1", true, |status| status.vin = None);
-        let (cloud, elsewhere) = (cloud_car(), fake("gen2-2", true, |_| ()));
-        let pins = vec![vec![EvseId::new("gen2-1"), EvseId::new("tesla-1"), EvseId::new("gone")]];
-        let table = MergeTable { routing: Routing::default(), pins };
-        let merged = table.merge(all(&[&elsewhere, &cloud, &blind]));
-        assert_eq!(ids(&merged), ["gen2-2", "gen2-1"]);
-    }
-
-    #[test]
-    fn it_is_measured_where_it_is_plugged_in_and_known_by_what_its_maker_says() {
-        let local = fake("gen2-4085", true, |status| {
-            status.committed = Amps::from_whole(10);
-            status.drawn = Some(Amps::from_whole(9));
-            status.vin = None;
-        });
-        let cloud = fake("tesla-1", false, |status| {
-            status.limits.min = Amps::from_whole(8);
-            status.limits.max = Amps::from_whole(16);
-            status.limits.volts = Volts::new(110.0).unwrap();
-            status.committed = Amps::from_whole(40);
-            status.drawn = Some(Amps::from_whole(7));
-            status.power = Some(Watts::new(99.0).unwrap());
-            status.soc = Percent::new(40.0).ok();
-            status.energy_total = WattHours::new(5.0).ok();
-        });
-        let status = Merged::new(all(&[&cloud, &local]), Routing::default()).unwrap().status();
-        assert_eq!(status.id.as_str(), "gen2-4085");
-        assert_eq!((status.drawn, status.power), (Some(Amps::from_whole(9)), None));
-        assert_eq!(status.committed, Amps::from_whole(10));
-        assert_eq!(status.vin.as_ref().unwrap().as_str(), VIN);
-        assert_eq!(status.soc, Percent::new(40.0).ok());
-        assert_eq!(status.energy_total, WattHours::new(5.0).ok());
-        assert_eq!((status.limits.min, status.limits.max), (Amps::from_whole(8), Amps::from_whole(16)));
-        assert_eq!(status.limits.volts, Volts::new(230.0).unwrap());
-    }
-
-    #[test]
-    fn a_cloud_that_is_lost_bounds_nothing() {
-        let cloud = fake("tesla-1", false, |status| {
-            status.limits.max = Amps::from_whole(5);
-            status.link = Link::Lost;
-        });
-        let status = Merged::new(all(&[&connector(), &cloud]), Routing::default()).unwrap().status();
-        assert_eq!(status.limits.max, Amps::from_whole(32));
-        assert_eq!(status.link, Link::Up);
-    }
-
-    /// Sends a grant of so many amps, and compares what each part was told.
-    fn check_rate(rate: RateRoute, amps: i32, local_told: &str, cloud_told: &str) {
-        let (local, cloud) = (connector(), cloud_car());
-        let merged = Merged::new(all(&[&local, &cloud]), Routing { rate, ..Routing::default() }).unwrap();
-        merged.set_target(grant(amps, &merged)).unwrap();
-        assert_eq!((local.take(), cloud.take()), (vec![local_told.to_owned()], vec![cloud_told.to_owned()]));
-    }
-
-    #[test]
-    fn the_rate_is_set_where_the_owner_wants_it() {
-        // 690 W for an amp; 16 A is the car's most.
-        check_rate(RateRoute::Local, 10, "6900 W", "11040 W");
-        check_rate(RateRoute::Vehicle, 10, "6900 W", "6900 W");
-        check_rate(RateRoute::VehicleBelowMinimum, 6, "4140 W", "11040 W");
-        check_rate(RateRoute::VehicleBelowMinimum, 5, "3450 W", "3450 W");
-    }
-
-    #[test]
-    fn a_part_that_cannot_is_passed_over() {
-        let local = fake("gen2-1", true, |status| status.capabilities = Capabilities::default());
-        let cloud = cloud_car();
-        let routing = Routing { rate: RateRoute::Local, stop: StopRoute::Local };
-        let merged = Merged::new(all(&[&local, &cloud]), routing).unwrap();
-        merged.set_target(grant(10, &merged)).unwrap();
-        merged.stop().unwrap();
-        assert_eq!(cloud.take(), ["6900 W", "stop"]);
-        assert!(local.take().is_empty());
-
-        let alone = Merged::new(all(&[&local]), routing).unwrap();
-        assert_eq!(alone.set_target(grant(10, &alone)).unwrap_err().kind, EvseErrorKind::Unsupported);
-        assert_eq!(alone.start().unwrap_err().kind, EvseErrorKind::Unsupported);
-        assert_eq!(alone.stop().unwrap_err().kind, EvseErrorKind::Unsupported);
-    }
-
-    #[test]
-    fn a_stop_goes_to_one_side_and_a_start_to_all() {
-        for (mode, local_told, cloud_told) in [(1, vec![], vec!["stop"]), (3, vec!["stop"], vec![])] {
-            let (local, cloud) = (fake("gen2-1", true, |_| ()), cloud_car());
-            let merged = Merged::new(all(&[&local, &cloud]), Routing::from_settings(1, mode).unwrap()).unwrap();
-            merged.stop().unwrap();
-            assert_eq!(local.take(), local_told);
-            assert_eq!(cloud.take(), cloud_told);
-            merged.start().unwrap();
-            assert_eq!((local.take(), cloud.take()), (vec!["start".to_owned()], vec!["start".to_owned()]));
-        }
-        assert_eq!(Routing::from_settings(4, 1), None);
-    }
-}
+mod tests;

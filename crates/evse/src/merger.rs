@@ -1,0 +1,635 @@
+//! Between the controllers and the site: every car once, whoever sees it.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use units::{Amps, Phases};
+
+use crate::matching::{Odds, SLACK, Said, Trail};
+use crate::merged::{MergeTable, Merged, Routing};
+use crate::{ControllerEvent, Detail, EventLevel, EvseId, EvseInstance, EvseStatus, Plug, Vin};
+
+/// From this confidence on a car counts as being at a connector.
+const SURE: f64 = 0.8;
+/// Once it counts, it does so until its confidence falls below this.
+const DOUBTFUL: f64 = 0.5;
+/// Below this it counts as being somewhere else.
+const UNLIKELY: f64 = 0.1;
+/// So much likelier than any other pairing, as odds, must it be.
+const MARGIN: f64 = 1.0;
+/// A doubt is told to people when it lasts longer.
+const PATIENCE: Duration = Duration::from_secs(600);
+/// Reports that wait for what the connectors saw after them.
+const MOST_WAITING: usize = 16;
+
+/// Name of the detail by which a car's own view says on how many phases it charges. Without it the number in its limits
+/// is only taken for granted.
+pub const TOLD_PHASES: &str = "phases";
+
+/// What people set about which car is where, and who steers it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct MergeSettings {
+    /// Who steers a car that is seen twice, unless set for it below.
+    pub routing: Routing,
+    /// The same for one charging point, by its id.
+    pub routing_of_point: BTreeMap<EvseId, Routing>,
+    /// The same for one car; counts more.
+    pub routing_of_car: BTreeMap<Vin, Routing>,
+    /// Which car is at a charging point that cannot tell. A car's own view pinned to its own VIN says that it is on a
+    /// charger of its own.
+    pub pins: BTreeMap<EvseId, Vin>,
+    /// Phases that a car uses.
+    pub phases: BTreeMap<Vin, Phases>,
+}
+
+/// How it is known that a view belongs to a charging point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MatchedBy {
+    /// It is the charging point, or the car, itself.
+    Itself,
+    /// Both tell the same VIN.
+    Vin,
+    /// A person said so.
+    Pin,
+    /// Both did the same at the same times.
+    Behaviour,
+    /// It may be so: it gets no share of its own, and is not steered, until that is clear.
+    Possible,
+}
+
+/// One of the ways in which a car is seen.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct View {
+    /// Id of the instance.
+    pub id: EvseId,
+    /// The name people see.
+    pub name: String,
+    /// Its controller.
+    pub controller: String,
+    /// Whether it is the charging point, not the car's own interface.
+    pub is_local: bool,
+    /// How it is known to belong here.
+    pub by: MatchedBy,
+    /// How sure that is, 0 to 1.
+    pub confidence: f64,
+}
+
+/// What a charging point of ours sees of a car that is at it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AtConnector {
+    /// Which charging point.
+    pub connector: EvseId,
+    /// Whether the car is plugged in.
+    pub plug: Plug,
+    /// Current that flows, the highest phase.
+    pub drawn: Option<Amps>,
+    /// Current that it is offered, per phase.
+    pub offered: Option<Amps>,
+    /// How sure it is that it is this car, 0 to 1.
+    pub confidence: f64,
+}
+
+/// What changed.
+#[derive(Clone)]
+pub enum MergeNews {
+    /// An EVSE is there or changed: one charging point with all views of its car, or a car on another charger.
+    Changed {
+        /// The whole.
+        instance: Arc<dyn EvseInstance>,
+        /// What it is made of, the one that names it first; then views that may belong to it.
+        views: Vec<View>,
+    },
+    /// An EVSE is no more, or became part of another.
+    Gone(EvseId),
+    /// Something people should hear of.
+    Event(ControllerEvent),
+    /// A car is at a charging point of ours, or no longer.
+    AtConnector {
+        /// The car.
+        vin: Vin,
+        /// What is seen of it there; `None` when it is at none of ours.
+        at: Option<AtConnector>,
+    },
+}
+
+/// A car's own view, and what it said.
+#[derive(Default)]
+struct Car {
+    heard: Option<Instant>,
+    before: Option<Said>,
+    waiting: VecDeque<Said>,
+}
+
+/// A car that may be at a connector.
+struct Doubt {
+    since: Instant,
+    connectors: Vec<EvseId>,
+    is_told: bool,
+}
+
+/// One EVSE as the site is to see it.
+struct Whole {
+    instance: Arc<dyn EvseInstance>,
+    views: Vec<View>,
+    parts: Vec<EvseId>,
+}
+
+/// Takes the instances of all controllers and gives those that the site should see: every car once.
+///
+/// | family | methods |
+/// |---|---|
+/// | feed | [`Merger::handle_changed`], [`Merger::handle_gone`], [`Merger::handle_settings`] |
+/// | time | [`Merger::next_timeout`], [`Merger::handle_timeout`] |
+/// | drain | [`Merger::poll_news`] until `None`, after every feed |
+/// | look | [`Merger::instance`], [`Merger::instances`] |
+///
+/// A charging point keeps its id whatever becomes of the views of its car. Two charging points are never made one, and what
+/// is committed to a charging point is counted whatever a car says.
+#[derive(Default)]
+pub struct Merger {
+    settings: MergeSettings,
+    raw: BTreeMap<EvseId, Arc<dyn EvseInstance>>,
+    trails: BTreeMap<EvseId, Trail>,
+    cars: BTreeMap<EvseId, Car>,
+    /// By car, then charging point.
+    odds: BTreeMap<(EvseId, EvseId), Odds>,
+    /// Car to charging point, as learnt.
+    learnt: BTreeMap<EvseId, EvseId>,
+    /// Car to charging point, however known, as of the last time.
+    joined: BTreeMap<EvseId, EvseId>,
+    /// Who had no car the last time.
+    empty: BTreeSet<EvseId>,
+    doubts: BTreeMap<EvseId, Doubt>,
+    wholes: BTreeMap<EvseId, Whole>,
+    at: BTreeMap<Vin, AtConnector>,
+    /// What changed since the last time; all of it when the settings did.
+    dirty: BTreeSet<EvseId>,
+    is_dirty: bool,
+    news: VecDeque<MergeNews>,
+}
+
+impl Merger {
+    /// Without any instances.
+    #[must_use]
+    pub fn new(settings: MergeSettings) -> Self {
+        Merger { settings, ..Merger::default() }
+    }
+
+    /// The settings, as they are now.
+    pub fn handle_settings(&mut self, settings: MergeSettings) {
+        if self.settings != settings {
+            self.settings = settings;
+            self.is_dirty = true;
+            self.dirty.extend(self.raw.keys().cloned());
+        }
+    }
+
+    /// An instance appeared or changed.
+    pub fn handle_changed(&mut self, now: Instant, instance: Arc<dyn EvseInstance>) {
+        let id = instance.id().clone();
+        self.raw.insert(id.clone(), instance);
+        self.observe(now, &id);
+        self.dirty.insert(id);
+        self.is_dirty = true;
+    }
+
+    /// An instance was forgotten by its controller.
+    pub fn handle_gone(&mut self, id: &EvseId) {
+        self.raw.remove(id);
+        self.trails.remove(id);
+        if self.cars.remove(id).is_some() {
+            // It drove away; what was learnt of it stays as a habit.
+            self.odds.iter_mut().filter(|((car, _), _)| car == id).for_each(|(_, odds)| odds.rest());
+        }
+        self.is_dirty = true;
+    }
+
+    /// Looks at all instances anew; call when [`Merger::next_timeout`] says so, or to pass on what changed in silence.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let ids: Vec<EvseId> = self.raw.keys().cloned().collect();
+        for id in ids {
+            self.observe(now, &id);
+            self.dirty.insert(id);
+        }
+        self.is_dirty = true;
+    }
+
+    /// When time alone may bring news.
+    #[must_use]
+    pub fn next_timeout(&self) -> Option<Instant> {
+        let reports = self.cars.values().filter_map(|car| car.waiting.front()).map(|said| said.at + SLACK);
+        let doubts = self.doubts.values().filter(|doubt| !doubt.is_told).map(|doubt| doubt.since + PATIENCE);
+        reports.chain(doubts).min()
+    }
+
+    /// The next news.
+    pub fn poll_news(&mut self, now: Instant) -> Option<MergeNews> {
+        if std::mem::take(&mut self.is_dirty) {
+            self.settle(now);
+        }
+        self.news.pop_front()
+    }
+
+    /// One EVSE as the site sees it.
+    #[must_use]
+    pub fn instance(&self, id: &EvseId) -> Option<&Arc<dyn EvseInstance>> {
+        self.wholes.get(id).map(|whole| &whole.instance)
+    }
+
+    /// All EVSEs as the site sees them, with their views.
+    pub fn instances(&self) -> impl Iterator<Item = (&Arc<dyn EvseInstance>, &[View])> {
+        self.wholes.values().map(|whole| (&whole.instance, whole.views.as_slice()))
+    }
+
+    fn observe(&mut self, now: Instant, id: &EvseId) {
+        let Some(instance) = self.raw.get(id) else { return };
+        let status = instance.status();
+        if instance.is_local() {
+            self.trails.entry(id.clone()).or_default().note(now, &status);
+            return;
+        }
+        let car = self.cars.entry(id.clone()).or_default();
+        if car.heard.is_some_and(|heard| status.heard_at <= heard) || status.is_estimate {
+            return;
+        }
+        car.heard = Some(status.heard_at);
+        car.waiting.push_back(Said::of(&status));
+        if car.waiting.len() > MOST_WAITING {
+            car.waiting.pop_front();
+        }
+    }
+
+    /// Holds the reports of cars against what the connectors saw, as soon as they saw what came after.
+    fn judge(&mut self, now: Instant) {
+        for (id, car) in &mut self.cars {
+            while let Some(said) = car.waiting.front().copied().filter(|said| said.at + SLACK <= now) {
+                car.waiting.pop_front();
+                for (connector, trail) in &self.trails {
+                    let odds = self.odds.entry((id.clone(), connector.clone())).or_default();
+                    odds.judge(car.before, said, trail);
+                }
+                if said.plug == Plug::Unplugged && car.before.is_some_and(|before| before.plug == Plug::PluggedIn) {
+                    self.odds.iter_mut().filter(|((of, _), _)| of == id).for_each(|(_, odds)| odds.rest());
+                }
+                car.before = Some(said);
+            }
+        }
+        for (connector, trail) in &self.trails {
+            if trail.empty_since().is_none() {
+                self.empty.remove(connector);
+            } else if self.empty.insert(connector.clone()) {
+                self.odds.iter_mut().filter(|((_, at), _)| at == connector).for_each(|(_, odds)| odds.rest());
+            }
+        }
+    }
+
+    fn settle(&mut self, now: Instant) {
+        self.judge(now);
+        let instances: Vec<Arc<dyn EvseInstance>> = self.raw.values().cloned().collect();
+        let statuses: Vec<Arc<EvseStatus>> = instances.iter().map(|instance| instance.status()).collect();
+        let mut scene = Scene { instances: &instances, statuses: &statuses, by: BTreeMap::new() };
+        self.pin(&mut scene);
+        self.keep(&mut scene);
+        self.guess(now, &mut scene);
+        let table = MergeTable {
+            routing: self.settings.routing,
+            pins: scene.by.iter().map(|(car, (at, ..))| vec![at.clone(), car.clone()]).collect(),
+        };
+        let groups = table.groups(&instances, &statuses);
+        self.assemble(&scene, &groups);
+        self.doubt(now, &scene);
+        self.tell_cars();
+        self.dirty.clear();
+    }
+
+    /// What people pinned.
+    fn pin(&self, scene: &mut Scene<'_>) {
+        let statuses = scene.statuses;
+        for (index, status) in statuses.iter().enumerate() {
+            if scene.is_local(index) {
+                continue;
+            }
+            let pinned = |at: &usize| {
+                status.vin.is_some()
+                    && scene.is_local(*at)
+                    && self.settings.pins.get(&scene.statuses[*at].id) == status.vin.as_ref()
+            };
+            // One car cannot be at two of them: the likelier counts.
+            let at = (0..scene.statuses.len()).filter(pinned).max_by_key(|at| {
+                let status = &scene.statuses[*at];
+                (status.is_charging(), status.plug == Plug::PluggedIn, status.heard_at)
+            });
+            if let Some(at) = at {
+                let at = scene.statuses[at].id.clone();
+                scene.by.insert(status.id.clone(), (at, MatchedBy::Pin, 1.0));
+            }
+        }
+    }
+
+    /// A connector that is empty now was left a moment ago; what a car said before that is old.
+    fn keep(&self, scene: &mut Scene<'_>) {
+        let statuses = scene.statuses;
+        for (index, status) in statuses.iter().enumerate() {
+            if scene.is_local(index) {
+                continue;
+            }
+            let id = &status.id;
+            let Some(at) = self.joined.get(id).filter(|at| self.raw.contains_key(*at) && !scene.is_taken(at)) else {
+                continue;
+            };
+            let left = self.trails.get(at).and_then(Trail::empty_since);
+            if left.is_some_and(|left| status.heard_at < left + SLACK) && !scene.by.contains_key(id) {
+                scene.by.insert(id.clone(), (at.clone(), MatchedBy::Behaviour, SURE));
+            }
+        }
+    }
+
+    /// Pairs cars and connectors that tell no VIN, the likeliest first.
+    fn guess(&mut self, now: Instant, scene: &mut Scene<'_>) {
+        let cars: Vec<EvseId> = scene.unclear_cars(&self.settings);
+        let connectors: Vec<EvseId> = scene.blind_connectors(&self.settings);
+        let mut pairs: Vec<(f64, EvseId, EvseId)> = Vec::new();
+        for car in &cars {
+            for at in &connectors {
+                let odds = self.odds.get(&(car.clone(), at.clone())).copied().unwrap_or_default();
+                pairs.push((odds.value, car.clone(), at.clone()));
+            }
+        }
+        pairs.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let (mut learnt, mut taken) = (BTreeMap::new(), BTreeSet::new());
+        for (odds, car, at) in &pairs {
+            if learnt.contains_key(car) || taken.contains(at) {
+                continue;
+            }
+            let was = self.learnt.get(car) == Some(at);
+            let is_rival = |(other, rival, place): &(f64, EvseId, EvseId)| {
+                (rival == car) != (place == at)
+                    && !learnt.contains_key(rival)
+                    && !taken.contains(place)
+                    && *other > odds - MARGIN
+            };
+            let confidence = crate::matching::confidence(*odds);
+            if confidence >= if was { DOUBTFUL } else { SURE } && (was || !pairs.iter().any(is_rival)) {
+                learnt.insert(car.clone(), at.clone());
+                taken.insert(at.clone());
+                scene.by.insert(car.clone(), (at.clone(), MatchedBy::Behaviour, confidence));
+            }
+        }
+        for (odds, car, at) in pairs {
+            let confidence = crate::matching::confidence(odds);
+            if !learnt.contains_key(&car) && !taken.contains(&at) && confidence > UNLIKELY {
+                let doubt = self.doubts.entry(car).or_insert_with(|| Doubt {
+                    since: now,
+                    connectors: Vec::new(),
+                    is_told: false,
+                });
+                if !doubt.connectors.contains(&at) {
+                    doubt.connectors.push(at);
+                }
+            }
+        }
+        let is_open = |car: &EvseId, at: &EvseId| {
+            cars.contains(car) && connectors.contains(at) && !learnt.contains_key(car) && !taken.contains(at)
+        };
+        let odds = &self.odds;
+        for (car, doubt) in &mut self.doubts {
+            doubt.connectors.retain(|at| {
+                let odds = odds.get(&(car.clone(), at.clone())).copied().unwrap_or_default();
+                is_open(car, at) && odds.confidence() > UNLIKELY
+            });
+        }
+        self.learnt = learnt;
+    }
+
+    /// Makes the wholes of the groups and tells what is different.
+    fn assemble(&mut self, scene: &Scene<'_>, groups: &[usize]) {
+        let mut parts: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for (index, group) in groups.iter().enumerate() {
+            parts.entry(*group).or_default().push(index);
+        }
+        self.joined.clear();
+        let mut wholes = BTreeMap::new();
+        for members in parts.into_values() {
+            let is_hidden = |index: &usize| {
+                !scene.is_local(*index)
+                    && self.doubts.get(&scene.statuses[*index].id).is_some_and(|doubt| !doubt.connectors.is_empty())
+            };
+            if members.iter().all(is_hidden) {
+                continue;
+            }
+            if let Some(whole) = self.whole(scene, members) {
+                wholes.insert(whole.instance.id().clone(), whole);
+            }
+        }
+        for (car, doubt) in &self.doubts {
+            for at in &doubt.connectors {
+                let odds = self.odds.get(&(car.clone(), at.clone())).copied().unwrap_or_default();
+                let (Some(view), Some(whole)) = (scene.status(car), wholes.get_mut(at)) else { continue };
+                whole.views.push(view_of(view, false, MatchedBy::Possible, odds.confidence()));
+            }
+        }
+        for id in self.wholes.keys().filter(|id| !wholes.contains_key(*id)) {
+            self.news.push_back(MergeNews::Gone(id.clone()));
+        }
+        for (id, whole) in &wholes {
+            let is_same = self.wholes.get(id).is_some_and(|old| old.views == whole.views)
+                && !whole.parts.iter().any(|part| self.dirty.contains(part));
+            if !is_same {
+                let (instance, views) = (Arc::clone(&whole.instance), whole.views.clone());
+                self.news.push_back(MergeNews::Changed { instance, views });
+            }
+        }
+        self.wholes = wholes;
+    }
+
+    fn whole(&mut self, scene: &Scene<'_>, mut members: Vec<usize>) -> Option<Whole> {
+        members.sort_by_key(|index| !scene.is_local(*index));
+        let lead = scene.statuses.get(*members.first()?)?;
+        let has_point = scene.is_local(*members.first()?);
+        let mut views = Vec::new();
+        let mut is_guess = false;
+        for index in &members {
+            let status = &scene.statuses[*index];
+            let (by, confidence) = match scene.by.get(&status.id) {
+                Some((_, by, confidence)) => (*by, *confidence),
+                None if status.id == lead.id => (MatchedBy::Itself, 1.0),
+                None => (MatchedBy::Vin, 1.0),
+            };
+            is_guess |= by == MatchedBy::Behaviour;
+            if has_point && !scene.is_local(*index) {
+                self.joined.insert(status.id.clone(), lead.id.clone());
+            }
+            views.push(view_of(status, scene.is_local(*index), by, confidence));
+        }
+        let parts: Vec<EvseId> = members.iter().map(|index| scene.statuses[*index].id.clone()).collect();
+        let pinned = self.settings.pins.get(&lead.id).filter(|_| has_point);
+        let vin = members.iter().find_map(|index| scene.statuses[*index].vin.as_ref()).or(pinned);
+        let phases = self.phases(scene, &members, vin);
+        let instance = if members.len() == 1 && phases.is_none() {
+            Arc::clone(&scene.instances[*members.first()?])
+        } else {
+            let routing = vin
+                .and_then(|vin| self.settings.routing_of_car.get(vin))
+                .or_else(|| self.settings.routing_of_point.get(&lead.id))
+                .copied()
+                .unwrap_or(self.settings.routing);
+            let all = members.iter().map(|index| Arc::clone(&scene.instances[*index])).collect();
+            Arc::new(Merged::new(all, routing)?.on_phases(phases).as_guess(is_guess)) as Arc<dyn EvseInstance>
+        };
+        Some(Whole { instance, views, parts })
+    }
+
+    /// Phases that its car uses, where that is known better than the first part knows it: set by a person, or told by the
+    /// car while its connector does not measure each phase.
+    fn phases(&self, scene: &Scene<'_>, members: &[usize], vin: Option<&Vin>) -> Option<Phases> {
+        let lead = &scene.statuses[*members.first()?];
+        if let Some(set) = vin.and_then(|vin| self.settings.phases.get(vin)) {
+            return Some(*set).filter(|set| *set != lead.limits.phases);
+        }
+        let measures = |amps: &Amps| *amps >= Amps::from_whole(1);
+        if lead.drawn_per_phase.into_array().iter().flatten().any(measures) {
+            return None;
+        }
+        let told = members.iter().skip(1).find_map(|index| {
+            let status = &scene.statuses[*index];
+            let is_told = matches!(status.details.get(TOLD_PHASES), Some(Detail::Number(_)));
+            is_told.then_some(status.limits.phases)
+        });
+        told.filter(|told| *told != lead.limits.phases)
+    }
+
+    /// Tells what could not be decided for long, and when it is.
+    fn doubt(&mut self, now: Instant, scene: &Scene<'_>) {
+        let mut events = Vec::new();
+        self.doubts.retain(|car, doubt| {
+            let status = scene.status(car);
+            if doubt.connectors.is_empty() || status.is_none() {
+                if doubt.is_told {
+                    events.push(doubt_event(car, status, "It is clear now which car is where.".to_owned(), true));
+                }
+                return false;
+            }
+            if !doubt.is_told && now.saturating_duration_since(doubt.since) >= PATIENCE {
+                doubt.is_told = true;
+                events.push(doubt_event(car, status, doubt_text(car, scene, &doubt.connectors), false));
+            }
+            true
+        });
+        self.news.extend(events.into_iter().map(MergeNews::Event));
+    }
+
+    /// Tells which car is at which charging point, where that changed.
+    fn tell_cars(&mut self) {
+        let mut at = BTreeMap::new();
+        for whole in self.wholes.values().filter(|whole| whole.instance.is_local()) {
+            let status = whole.instance.status();
+            let pinned = self.settings.pins.get(&status.id);
+            let Some(vin) = status.vin.clone().or_else(|| pinned.cloned()) else { continue };
+            if status.plug == Plug::Unplugged {
+                continue;
+            }
+            let belongs = whole.views.iter().filter(|view| view.by != MatchedBy::Possible);
+            let confidence = belongs.map(|view| view.confidence).fold(1.0, f64::min);
+            let (plug, drawn, offered) = (status.plug, status.drawn, status.offered);
+            at.insert(vin, AtConnector { connector: status.id.clone(), plug, drawn, offered, confidence });
+        }
+        for vin in self.at.keys().filter(|vin| !at.contains_key(*vin)) {
+            self.news.push_back(MergeNews::AtConnector { vin: vin.clone(), at: None });
+        }
+        for (vin, here) in &at {
+            if self.at.get(vin) != Some(here) {
+                self.news.push_back(MergeNews::AtConnector { vin: vin.clone(), at: Some(here.clone()) });
+            }
+        }
+        self.at = at;
+    }
+}
+
+/// All instances at one moment, and which car belongs where.
+struct Scene<'a> {
+    instances: &'a [Arc<dyn EvseInstance>],
+    statuses: &'a [Arc<EvseStatus>],
+    /// Car to charging point, with how and how surely that is known.
+    by: BTreeMap<EvseId, (EvseId, MatchedBy, f64)>,
+}
+
+impl Scene<'_> {
+    fn is_local(&self, index: usize) -> bool {
+        self.instances.get(index).is_some_and(|instance| instance.is_local())
+    }
+
+    fn status(&self, id: &EvseId) -> Option<&EvseStatus> {
+        self.statuses.iter().find(|status| status.id == *id).map(|status| &**status)
+    }
+
+    fn is_taken(&self, connector: &EvseId) -> bool {
+        self.by.values().any(|(at, ..)| at == connector)
+    }
+
+    /// Cars that are or may be plugged in somewhere, and nothing says where.
+    fn unclear_cars(&self, settings: &MergeSettings) -> Vec<EvseId> {
+        let is_known = |status: &EvseStatus| {
+            let is_on_its_own = status.vin.is_some() && settings.pins.get(&status.id) == status.vin.as_ref();
+            let is_told = |(index, other): (usize, &Arc<EvseStatus>)| {
+                self.is_local(index) && other.vin.is_some() && other.vin == status.vin && other.plug != Plug::Unplugged
+            };
+            is_on_its_own
+                || self.by.contains_key(&status.id)
+                || (status.plug == Plug::Unplugged && !status.is_charging())
+                || self.statuses.iter().enumerate().any(is_told)
+        };
+        let unclear =
+            self.statuses.iter().enumerate().filter(|(index, status)| !self.is_local(*index) && !is_known(status));
+        unclear.map(|(_, status)| status.id.clone()).collect()
+    }
+
+    /// Charging points that have or may have a car, and do not tell which.
+    fn blind_connectors(&self, settings: &MergeSettings) -> Vec<EvseId> {
+        let is_blind = |(index, status): &(usize, &Arc<EvseStatus>)| {
+            self.is_local(*index)
+                && status.vin.is_none()
+                && status.plug != Plug::Unplugged
+                && !settings.pins.contains_key(&status.id)
+                && !self.is_taken(&status.id)
+        };
+        self.statuses.iter().enumerate().filter(is_blind).map(|(_, status)| status.id.clone()).collect()
+    }
+}
+
+fn view_of(status: &EvseStatus, is_local: bool, by: MatchedBy, confidence: f64) -> View {
+    // Two digits tell all there is to tell, and do not change with every report.
+    let confidence = (confidence * 100.0).round() / 100.0;
+    let (id, name, controller) = (status.id.clone(), status.name.clone(), status.controller.clone());
+    View { id, name, controller, is_local, by, confidence }
+}
+
+fn doubt_event(car: &EvseId, status: Option<&EvseStatus>, text: String, cleared: bool) -> ControllerEvent {
+    ControllerEvent {
+        controller: status.map_or_else(String::new, |status| status.controller.clone()),
+        evse: Some(car.clone()),
+        level: EventLevel::Warning,
+        code: "ambiguous_car",
+        text,
+        cleared,
+    }
+}
+
+fn doubt_text(car: &EvseId, scene: &Scene<'_>, connectors: &[EvseId]) -> String {
+    let name = |id: &EvseId| scene.status(id).map_or_else(|| id.to_string(), |status| status.name.clone());
+    let vin = scene.status(car).and_then(|status| status.vin.as_ref()).map_or("its VIN", Vin::as_str);
+    let places: Vec<String> = connectors.iter().map(|id| format!("\"{}\"", name(id))).collect();
+    let first = connectors.first().map_or("", EvseId::as_str);
+    format!(
+        "{} may be the car at {}, which tells no VIN, so it gets no power of its own until that is clear. Say where it is \
+         under `evsePins` in the settings: {{\"{first}\": \"{vin}\"}} when it is there, {{\"{car}\": \"{vin}\"}} when it is on \
+         another charger.",
+        name(car),
+        places.join(" or ")
+    )
+}
+
+#[cfg(test)]
+mod tests;

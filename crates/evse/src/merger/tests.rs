@@ -1,0 +1,329 @@
+//! One car seen by two controllers, in virtual time.
+
+use std::sync::Mutex;
+
+use units::{PerPhase, Volts, Watts};
+
+use super::*;
+use crate::{Activity, Capabilities, EvseError, EvseLimits, Link, Target};
+
+const RED: &str = "LRW3F7EK0NC000001";
+const BLUE: &str = "LRW3F7EK0NC000002";
+
+struct Fake {
+    id: EvseId,
+    is_local: bool,
+    status: Mutex<Arc<EvseStatus>>,
+}
+
+impl EvseInstance for Fake {
+    fn id(&self) -> &EvseId {
+        &self.id
+    }
+
+    fn is_local(&self) -> bool {
+        self.is_local
+    }
+
+    fn status(&self) -> Arc<EvseStatus> {
+        Arc::clone(&self.status.lock().unwrap())
+    }
+
+    fn set_target(&self, _: Target) -> Result<(), EvseError> {
+        Ok(())
+    }
+
+    fn start(&self) -> Result<(), EvseError> {
+        Ok(())
+    }
+
+    fn stop(&self) -> Result<(), EvseError> {
+        Ok(())
+    }
+}
+
+/// Connectors that tell no VIN and cars that report each minute.
+struct Yard {
+    start: Instant,
+    second: u64,
+    merger: Merger,
+    fakes: BTreeMap<&'static str, Arc<Fake>>,
+    events: Vec<ControllerEvent>,
+    at: BTreeMap<Vin, AtConnector>,
+}
+
+impl Yard {
+    fn new(settings: MergeSettings) -> Yard {
+        Yard {
+            start: Instant::now() + Duration::from_secs(10_000),
+            second: 0,
+            merger: Merger::new(settings),
+            fakes: BTreeMap::new(),
+            events: Vec::new(),
+            at: BTreeMap::new(),
+        }
+    }
+
+    fn now(&self) -> Instant {
+        self.start + Duration::from_secs(self.second)
+    }
+
+    /// Something new of a connector (`gen2-…`) or a car (`tesla-…`).
+    fn set(&mut self, id: &'static str, change: impl FnOnce(&mut EvseStatus)) {
+        let now = self.now();
+        let fake = self.fakes.entry(id).or_insert_with(|| fake(id, now));
+        let mut status = EvseStatus::clone(&fake.status());
+        status.heard_at = now;
+        change(&mut status);
+        status.activity = if status.drawn.is_some_and(|drawn| drawn > Amps::ZERO) {
+            Activity::Charging
+        } else {
+            Activity::WaitingForOffer
+        };
+        *fake.status.lock().unwrap() = Arc::new(status);
+        let fake = Arc::clone(fake);
+        self.merger.handle_changed(now, fake);
+        self.drain();
+    }
+
+    fn plug(&mut self, id: &'static str, plug: Plug) {
+        self.set(id, |status| {
+            status.plug = plug;
+            if plug == Plug::Unplugged {
+                status.drawn = Some(Amps::ZERO);
+            }
+        });
+    }
+
+    fn draw(&mut self, id: &'static str, amps: i32) {
+        self.set(id, |status| status.drawn = Some(Amps::from_whole(amps)));
+    }
+
+    /// Time passes; cars report at its end.
+    fn pass(&mut self, seconds: u64) {
+        for _ in 0..seconds {
+            self.second += 1;
+            if self.merger.next_timeout().is_some_and(|at| at <= self.now()) {
+                self.merger.handle_timeout(self.now());
+                self.drain();
+            }
+        }
+    }
+
+    fn drain(&mut self) {
+        while let Some(news) = self.merger.poll_news(self.now()) {
+            match news {
+                MergeNews::Event(event) => self.events.push(event),
+                MergeNews::AtConnector { vin, at: Some(at) } => {
+                    self.at.insert(vin, at);
+                }
+                MergeNews::AtConnector { vin, at: None } => {
+                    self.at.remove(&vin);
+                }
+                MergeNews::Changed { .. } | MergeNews::Gone(_) => {}
+            }
+        }
+    }
+
+    fn ids(&self) -> Vec<String> {
+        self.merger.instances().map(|(instance, _)| instance.id().to_string()).collect()
+    }
+
+    fn views(&self, id: &str) -> Vec<(String, MatchedBy)> {
+        let (_, views) = self.merger.instances().find(|(instance, _)| instance.id().as_str() == id).unwrap();
+        views.iter().map(|view| (view.id.to_string(), view.by)).collect()
+    }
+}
+
+fn fake(id: &'static str, now: Instant) -> Arc<Fake> {
+    let is_local = id.starts_with("gen2");
+    let vin = match id {
+        "tesla-red" => Vin::parse(RED),
+        "tesla-blue" => Vin::parse(BLUE),
+        _ => None,
+    };
+    let status = EvseStatus {
+        id: EvseId::new(id),
+        name: id.to_owned(),
+        controller: "Fake".to_owned(),
+        heard_at: now,
+        link: Link::Up,
+        plug: Plug::Unplugged,
+        activity: Activity::Idle,
+        note: None,
+        offered: None,
+        reported_max: None,
+        drawn: Some(Amps::ZERO),
+        drawn_per_phase: PerPhase::unknown(),
+        power: Some(Watts::ZERO),
+        is_estimate: false,
+        volts: PerPhase::unknown(),
+        committed: if is_local { Amps::from_whole(6) } else { Amps::ZERO },
+        is_on_circuit: is_local,
+        limits: EvseLimits {
+            min: Amps::from_whole(6),
+            max: Amps::from_whole(16),
+            volts: Volts::saturating(230.0),
+            phases: Phases::Three,
+        },
+        energy_total: None,
+        vin,
+        soc: None,
+        capabilities: Capabilities { set_target: true, start: true, stop: true },
+        details: BTreeMap::new(),
+    };
+    Arc::new(Fake { id: EvseId::new(id), is_local, status: Mutex::new(Arc::new(status)) })
+}
+
+/// A connector and a car, both seen empty, then both plugged in.
+fn plugged() -> Yard {
+    let mut yard = Yard::new(MergeSettings::default());
+    yard.plug("gen2-1", Plug::Unplugged);
+    yard.pass(60);
+    yard.plug("tesla-red", Plug::Unplugged);
+    yard.pass(120);
+    yard.plug("gen2-1", Plug::PluggedIn);
+    yard.pass(20);
+    yard.plug("tesla-red", Plug::PluggedIn);
+    yard
+}
+
+#[test]
+fn a_car_is_never_counted_beside_the_connector_that_it_may_be_at() {
+    let mut yard = plugged();
+    assert_eq!(yard.ids(), ["gen2-1"]);
+    assert_eq!(yard.views("gen2-1")[1], ("tesla-red".to_owned(), MatchedBy::Possible));
+    yard.pass(700);
+    assert_eq!(yard.ids(), ["gen2-1"]);
+    let told = yard.events.last().unwrap();
+    assert_eq!((told.code, told.cleared), ("ambiguous_car", false));
+    assert!(told.text.contains(&format!("{{\"gen2-1\": \"{RED}\"}}")), "{}", told.text);
+}
+
+#[test]
+fn plug_and_draw_that_coincide_make_a_match_and_a_contradiction_ends_it() {
+    let mut yard = plugged();
+    yard.pass(60);
+    yard.draw("gen2-1", 10);
+    yard.pass(30);
+    yard.draw("tesla-red", 10);
+    yard.pass(60);
+    assert_eq!(
+        yard.views("gen2-1"),
+        [("gen2-1".to_owned(), MatchedBy::Itself), ("tesla-red".to_owned(), MatchedBy::Behaviour)]
+    );
+    assert_eq!(yard.merger.instance(&EvseId::new("gen2-1")).unwrap().status().vin, Vin::parse(RED));
+    assert!(yard.at[&Vin::parse(RED).unwrap()].confidence > 0.8);
+    // The connector stops, and the car goes on: it was another one.
+    yard.draw("gen2-1", 0);
+    yard.pass(120);
+    yard.draw("tesla-red", 10);
+    yard.pass(60);
+    yard.draw("tesla-red", 11);
+    yard.pass(60);
+    assert_eq!(yard.ids(), ["gen2-1", "tesla-red"]);
+    let local = yard.merger.instance(&EvseId::new("gen2-1")).unwrap().status();
+    assert_eq!(local.committed, Amps::from_whole(6), "what the connector was told stays counted");
+}
+
+#[test]
+fn a_car_that_charges_elsewhere_takes_part_on_its_own() {
+    let mut yard = plugged();
+    // It draws on its own charger while the connector does not: plugged in at the same time by chance.
+    yard.pass(60);
+    yard.draw("tesla-red", 8);
+    yard.pass(60);
+    yard.draw("tesla-red", 9);
+    yard.pass(60);
+    assert_eq!(yard.ids(), ["gen2-1", "tesla-red"]);
+    assert!(yard.at.is_empty());
+}
+
+#[test]
+fn a_connector_that_is_empty_makes_nobody_doubt() {
+    let mut yard = Yard::new(MergeSettings::default());
+    yard.plug("gen2-1", Plug::Unplugged);
+    yard.plug("tesla-red", Plug::PluggedIn);
+    assert_eq!(yard.ids(), ["gen2-1", "tesla-red"]);
+}
+
+#[test]
+fn two_cars_that_do_the_same_are_not_told_apart_until_they_differ() {
+    let mut yard = Yard::new(MergeSettings::default());
+    for id in ["gen2-1", "gen2-2", "tesla-red", "tesla-blue"] {
+        yard.plug(id, Plug::Unplugged);
+        yard.pass(60);
+    }
+    yard.pass(100);
+    for id in ["gen2-1", "gen2-2", "tesla-red", "tesla-blue"] {
+        yard.plug(id, Plug::PluggedIn);
+    }
+    yard.pass(60);
+    for id in ["gen2-1", "gen2-2", "tesla-red", "tesla-blue"] {
+        yard.draw(id, 10);
+    }
+    yard.pass(100);
+    assert_eq!(yard.ids(), ["gen2-1", "gen2-2"]);
+    assert_eq!(yard.views("gen2-1").len(), 3);
+    // One of them stops.
+    yard.draw("gen2-2", 0);
+    yard.pass(50);
+    yard.draw("tesla-red", 10);
+    yard.draw("tesla-blue", 0);
+    yard.pass(60);
+    assert_eq!(yard.views("gen2-1")[1], ("tesla-red".to_owned(), MatchedBy::Behaviour));
+    assert_eq!(yard.views("gen2-2")[1], ("tesla-blue".to_owned(), MatchedBy::Behaviour));
+    assert_eq!(yard.ids(), ["gen2-1", "gen2-2"]);
+}
+
+#[test]
+fn a_pin_decides_at_once_either_way() {
+    let vin = Vin::parse(RED).unwrap();
+    let mut yard = plugged();
+    let pins = BTreeMap::from([(EvseId::new("gen2-1"), vin.clone())]);
+    yard.merger.handle_settings(MergeSettings { pins, ..MergeSettings::default() });
+    yard.drain();
+    assert_eq!(yard.views("gen2-1")[1].1, MatchedBy::Pin);
+    let pins = BTreeMap::from([(EvseId::new("tesla-red"), vin)]);
+    yard.merger.handle_settings(MergeSettings { pins, ..MergeSettings::default() });
+    yard.drain();
+    assert_eq!(yard.ids(), ["gen2-1", "tesla-red"]);
+}
+
+#[test]
+fn what_a_car_said_before_it_left_a_connector_makes_no_ghost() {
+    let mut yard = Yard::new(MergeSettings::default());
+    yard.set("gen2-1", |status| (status.plug, status.vin) = (Plug::PluggedIn, Vin::parse(RED)));
+    yard.plug("tesla-red", Plug::PluggedIn);
+    assert_eq!(yard.ids(), ["gen2-1"]);
+    assert_eq!(yard.at.len(), 1);
+    yard.pass(600);
+    yard.plug("gen2-1", Plug::Unplugged);
+    assert_eq!((yard.ids(), yard.at.len()), (vec!["gen2-1".to_owned()], 0));
+    // Now it says that it is plugged in, elsewhere.
+    yard.pass(600);
+    yard.plug("tesla-red", Plug::PluggedIn);
+    assert_eq!(yard.ids(), ["gen2-1", "tesla-red"]);
+}
+
+#[test]
+fn phases_come_from_a_person_then_the_connectors_meter_then_the_car() {
+    let mut yard = Yard::new(MergeSettings::default());
+    let phases = |yard: &Yard| yard.merger.instance(&EvseId::new("gen2-1")).unwrap().status().limits.phases;
+    yard.set("gen2-1", |status| (status.plug, status.vin) = (Plug::PluggedIn, Vin::parse(RED)));
+    yard.set("tesla-red", |status| {
+        status.plug = Plug::PluggedIn;
+        status.limits.phases = Phases::One;
+    });
+    assert_eq!(phases(&yard), Phases::Three, "a number that is only taken for granted changes nothing");
+    yard.set("tesla-red", |status| {
+        status.details.insert(TOLD_PHASES, Detail::Number(1.0));
+    });
+    assert_eq!(phases(&yard), Phases::One);
+    yard.set("gen2-1", |status| status.drawn_per_phase = PerPhase::splat(Some(Amps::from_whole(6))));
+    assert_eq!(phases(&yard), Phases::Three);
+    let set = BTreeMap::from([(Vin::parse(RED).unwrap(), Phases::One)]);
+    yard.merger.handle_settings(MergeSettings { phases: set, ..MergeSettings::default() });
+    yard.drain();
+    assert_eq!(phases(&yard), Phases::One);
+}
