@@ -38,6 +38,7 @@ mod explain;
 mod import;
 mod instance;
 mod logs;
+mod old_page;
 mod outlets;
 mod passwd;
 mod past;

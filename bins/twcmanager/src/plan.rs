@@ -4,6 +4,8 @@ use config::{BusRole, Config, Settings, WebhookMethod};
 use evse_gen2::{FakeMaster, Gen2Error, Gen2Settings, StopMode};
 use site::SiteSetup;
 
+use crate::old_page::OldPage;
+
 /// What the site has to know.
 pub fn site_setup(config: &Config, sources: Vec<String>, policy: Option<serde_json::Value>) -> SiteSetup {
     let site = &config.site;
@@ -43,7 +45,7 @@ pub fn unserved(config: &Config) -> Vec<&'static str> {
     let vehicle = &config.vehicle;
     [
         (config.interface.tcp.is_some(), "interface.TCP"),
-        (config.control.ipc, "control.IPC"),
+        (config.control.ipc && !OldPage::IS_BUILT_IN, "control.IPC"),
         (config.control.ocpp.is_some(), "control.OCPP"),
         (config.gen3.is_some(), "controller.Gen3TWCs"),
         (vehicle.tesla_ble && !vehicle.tesla_ble_by_default, "vehicle.teslaBLE"),

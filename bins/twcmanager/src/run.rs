@@ -198,13 +198,14 @@ pub fn serve(plan: Plan, logs: &Logs) -> ExitCode {
         log::warn!("control.HTTP.readNeedsPassword has no effect without a password: set one with `twcmanager passwd`");
     }
     let path = plan.folder.as_deref().map(|folder| folder.join(JOURNAL)).filter(|_| kept.journal.is_some());
+    let debug_bus = has_bus.then(|| Arc::new(Buses::new(&buses, answers)));
     let api_config = ApiConfig {
         config_masked: plan.masked,
         uuid: uuid(),
         access,
         access_file,
         history: path.map(|path| Arc::new(Past { path }) as Arc<dyn History>),
-        bus: has_bus.then(|| Arc::new(Buses::new(&buses, answers)) as Arc<dyn DebugBus>),
+        bus: debug_bus.clone().map(|bus| bus as Arc<dyn DebugBus>),
         ..ApiConfig::default()
     };
     let api = Arc::new(Api::new(api_config, Arc::new(site.handle())));
@@ -216,7 +217,7 @@ pub fn serve(plan: Plan, logs: &Logs) -> ExitCode {
         log::error!("webhooks will not be called: {error}");
     }
     let mut web = plan.web.map(|plan| Web::start(plan, api));
-    let talking = plan.talk.start(&(Arc::new(site.handle()) as Arc<dyn SitePort>), || {
+    let talking = plan.talk.start(&(Arc::new(site.handle()) as Arc<dyn SitePort>), debug_bus, || {
         log::info!("somebody asks over MQTT for the program to end");
         if let Err(error) = signal_hook::low_level::raise(SIGINT) {
             log::error!("it cannot be ended: {error}");

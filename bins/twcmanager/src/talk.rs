@@ -1,6 +1,6 @@
-//! The front ends that go out to others: MQTT and Home Assistant.
+//! The front ends that go out to others: MQTT, Home Assistant and the old PHP page.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +10,9 @@ use mqtt_link::{Broker, Hub, Roots, Tls};
 use site::SitePort;
 use status_hass::{HassConfig, StatusHass};
 use status_mqtt::{AssistantConfig, StatusConfig, StatusMqtt};
+
+use crate::bus_debug::Buses;
+use crate::old_page::OldPage;
 
 /// How long a broker may take to accept the last messages.
 const GOOD_BYE: Duration = Duration::from_secs(1);
@@ -21,6 +24,8 @@ pub struct Talk {
     most_charge_now_amps: f64,
     status: Option<config::MqttStatus>,
     hass: Option<config::HassStatus>,
+    /// The folder whose message queue the old page uses.
+    old_page: Option<PathBuf>,
     /// Shared with sources, so that there is one connection to each broker.
     hub: Arc<Hub>,
 }
@@ -33,12 +38,18 @@ impl Talk {
             most_charge_now_amps: config.site.max_per_twc_by_mqtt.get(),
             status: config.status.mqtt.clone(),
             hass: config.status.hass.clone(),
+            old_page: config.control.ipc.then(|| config.site.settings_path.clone()),
             hub,
         }
     }
 
     /// Starts what can be started, and tells of the rest. `end_program` is called when somebody asks for it.
-    pub fn start(self, site: &Arc<dyn SitePort>, end_program: impl Fn() + Send + 'static) -> Talking {
+    pub fn start(
+        self,
+        site: &Arc<dyn SitePort>,
+        buses: Option<Arc<Buses>>,
+        end_program: impl Fn() + Send + 'static,
+    ) -> Talking {
         let assistant = self.status.as_ref().filter(|status| status.discovery).map(|status| self.assistant(status));
         // First, so that a shared connection is made with the last will at once.
         let status = self.status.and_then(|status| {
@@ -57,7 +68,8 @@ impl Talk {
         });
         let hass =
             self.hass.and_then(|hass| push(hass, site).map_err(|error| log::error!("status.HASS: {error}")).ok());
-        Talking { control, status, hass, hub: self.hub }
+        let old_page = self.old_page.and_then(|folder| OldPage::start(folder, Arc::clone(site), buses));
+        Talking { control, status, hass, old_page, hub: self.hub }
     }
 
     fn assistant(&self, status: &config::MqttStatus) -> AssistantConfig {
@@ -81,6 +93,7 @@ pub struct Talking {
     control: Option<ControlMqtt>,
     status: Option<StatusMqtt>,
     hass: Option<StatusHass>,
+    old_page: Option<OldPage>,
     hub: Arc<Hub>,
 }
 
@@ -88,6 +101,7 @@ impl Talking {
     /// No more commands, then the last values, then good-bye to the brokers.
     pub fn shutdown(self) {
         drop(self.control);
+        drop(self.old_page);
         drop(self.hass);
         drop(self.status);
         if !self.hub.close(GOOD_BYE) {

@@ -1,7 +1,7 @@
 //! The loop: opens the queue, waits for requests, replies; and how it is woken to end.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -217,16 +217,7 @@ impl Desk {
                 "control.IPC: {folder} cannot be looked at ({error}); give config.settingsPath a folder that exists"
             )
         })?;
-        let queue = Queue::open(key).map_err(|error| match error.kind() {
-            io::ErrorKind::PermissionDenied => format!(
-                "control.IPC: the message queue {key:#010x} of {folder} belongs to another user and is closed to this one. \
-                 Remove it with `sudo ipcrm -Q {key:#010x}`; until then nothing is served there"
-            ),
-            _ => format!(
-                "control.IPC: the message queue {key:#010x} of {folder} cannot be made ({error}); `ipcs -q -l` shows the \
-                 limits of this system, and `control.IPC.enabled` switches this off"
-            ),
-        })?;
+        let queue = Queue::open(key).map_err(|error| cannot_open(&self.folder, key, &error))?;
         Ok((queue, key))
     }
 
@@ -261,6 +252,21 @@ impl Desk {
                 return Left::Ending;
             }
         }
+    }
+}
+
+/// Why there is no queue, and what to do.
+fn cannot_open(folder: &Path, key: i32, error: &io::Error) -> String {
+    let folder = folder.display();
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => format!(
+            "control.IPC: the message queue {key:#010x} of {folder} belongs to another user and is closed to this one. Remove \
+             it with `sudo ipcrm -Q {key:#010x}`; until then nothing is served there"
+        ),
+        _ => format!(
+            "control.IPC: the message queue {key:#010x} of {folder} cannot be made ({error}); `ipcs -q -l` shows the limits of \
+             this system, and `control.IPC.enabled` switches this off"
+        ),
     }
 }
 
@@ -365,7 +371,7 @@ mod tests {
     const LONG: usize = 290;
 
     /// A queue that is full of replies with this time.
-    fn full(folder: &std::path::Path, time: u32) -> (Queue, usize) {
+    fn full(folder: &Path, time: u32) -> (Queue, usize) {
         let queue = Queue::open(queue::key_of(folder).unwrap()).unwrap();
         let mut sent = 0_u16;
         while queue.send(REPLY, &packet::encode(Mark { time, id: sent }, &[b'x'; LONG])).unwrap() {
@@ -412,6 +418,13 @@ mod tests {
         assert!(queue.try_receive(Wanted::Only(WAKE)).unwrap().is_some());
         assert!(replies(queue).len() >= count - 1);
         queue.remove().unwrap();
+    }
+
+    #[test]
+    fn a_closed_queue_is_told_with_the_remedy() {
+        let told = |number| cannot_open(Path::new("/etc/x"), 0x5402_ED16, &io::Error::from_raw_os_error(number));
+        assert!(told(libc::EACCES).contains("`sudo ipcrm -Q 0x5402ed16`"), "{}", told(libc::EACCES));
+        assert!(told(libc::ENOSPC).contains("control.IPC.enabled"), "{}", told(libc::ENOSPC));
     }
 
     #[test]
