@@ -74,7 +74,9 @@ pub(crate) enum Found {
 pub(crate) fn find(tables: &[&'static [Route]], request: &Request) -> Found {
     let method = if request.method == Method::Head { Method::Get } else { request.method };
     let mut others: Vec<&'static str> = Vec::new();
-    for route in tables.iter().copied().flatten() {
+    // A path that stands there in full comes before one with a place for a name.
+    let is_in_full = tables.iter().copied().flatten().any(|route| route.path == request.path);
+    for route in tables.iter().copied().flatten().filter(|route| !is_in_full || route.path == request.path) {
         let Some(parameter) = matches(route.path, &request.path) else { continue };
         if route.method == method {
             return Found::Row(route, parameter);

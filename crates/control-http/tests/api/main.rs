@@ -3,5 +3,7 @@
 mod access;
 mod bench;
 mod compat;
+mod house;
 mod native;
+mod pages;
 mod recorded;

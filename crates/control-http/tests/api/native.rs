@@ -205,6 +205,8 @@ fn other_methods_are_told_which_there_are() {
         (Method::Delete, "/api/v2/evses/x", "GET, HEAD, PATCH"),
         (Method::Post, "/", "GET, HEAD"),
         (Method::Get, "/settings/save", "POST"),
+        (Method::Options, "/api/getStatus", "GET, HEAD"),
+        (Method::Trace, "/api/v2/charge-now", "POST, DELETE"),
     ] {
         let answer = bench.ask(&Request::new(method, path));
         assert_eq!((answer.status, answer.header("allow")), (405, Some(allow)), "{method} {path}");
@@ -293,7 +295,7 @@ fn the_description_and_the_routes_agree() {
     );
     let mut described = Vec::new();
     for (path, methods) in document["paths"].as_object().expect("paths") {
-        let filled = path.replace("{id}", "gen2-4085").replace("{key}", "nonScheduledAction");
+        let filled = path.replace("{id}", "gen2-4085").replace("{key}", "nonScheduledAction").replace("{name}", "none");
         for (method, about) in methods.as_object().expect("methods").iter().filter(|(key, _)| *key != "parameters") {
             let verb = match method.as_str() {
                 "get" => Method::Get,
