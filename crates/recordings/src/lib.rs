@@ -136,7 +136,8 @@ pub fn vendor(name: &str) -> Vec<Recording> {
     let index = folder.join("index.json");
     let text = std::fs::read_to_string(&index).unwrap_or_else(|error| panic!("{}: {error}", index.display()));
     let index: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", index.display()));
-    let entries = index.get("recordings").and_then(Value::as_array).cloned().unwrap_or_default();
+    let listed = index.get("recordings").or_else(|| index.get("items"));
+    let entries = listed.and_then(Value::as_array).cloned().unwrap_or_default();
     entries
         .into_iter()
         .filter_map(|entry| {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use units::{Amps, Percent, Phases, Volts, WattHours};
+use units::{Amps, Percent, Phases, Volts, WattHours, Watts};
 
 use crate::{CarKey, Nearness};
 
@@ -47,6 +47,8 @@ pub struct Facts {
     pub amps: Option<Amps>,
     /// Voltage of one phase while it charges.
     pub volts: Option<Volts>,
+    /// Power it draws, where the source measures it better than volts, amps and phases would tell.
+    pub drawn: Option<Watts>,
     /// Phases it charges on. A source that says 2 means three (Tesla's cloud does).
     pub phases: Option<Phases>,
     /// Energy of this session, as the car counts it.

@@ -52,6 +52,7 @@ pub struct VehicleState {
     pub amps_offered: Option<Seen<Amps>>,
     pub amps: Option<Seen<Amps>>,
     pub volts: Option<Seen<Volts>>,
+    pub drawn: Option<Seen<Watts>>,
     pub phases: Option<Seen<Phases>>,
     pub energy_added: Option<Seen<WattHours>>,
     pub to_limit: Option<Seen<Duration>>,
@@ -79,6 +80,7 @@ impl VehicleState {
             amps_offered: None,
             amps: None,
             volts: None,
+            drawn: None,
             phases: None,
             energy_added: None,
             to_limit: None,
@@ -104,6 +106,7 @@ impl VehicleState {
             amps_offered,
             amps,
             volts,
+            drawn,
             phases,
             energy_added,
             to_limit,
@@ -124,6 +127,7 @@ impl VehicleState {
         put(&mut self.amps_offered, amps_offered.as_ref(), report);
         put(&mut self.amps, amps.as_ref(), report);
         put(&mut self.volts, volts.as_ref(), report);
+        put(&mut self.drawn, drawn.as_ref(), report);
         put(&mut self.phases, phases.as_ref(), report);
         put(&mut self.energy_added, energy_added.as_ref(), report);
         put(&mut self.to_limit, to_limit.as_ref(), report);
@@ -137,6 +141,7 @@ impl VehicleState {
         if !self.is_charging() {
             // What it last drew is past, whoever told.
             self.amps = self.amps.take().map(|seen| Seen { value: Amps::ZERO, ..seen });
+            self.drawn = self.drawn.take().map(|seen| Seen { value: Watts::ZERO, ..seen });
         }
     }
 
@@ -160,16 +165,19 @@ impl VehicleState {
         self.charging.as_ref().is_some_and(|seen| seen.value == ChargingState::Charging)
     }
 
-    /// Power that flowed when the car last told: volts × amps × phases. Zero when it said that it does not charge, `None`
-    /// when that is not known.
+    /// Power that flowed when the car last told: volts × amps × phases, or what a source measured where one of them is not
+    /// known. Zero when it said that it does not charge, `None` when that is not known.
     #[must_use]
     pub fn power(&self) -> Option<Watts> {
         let charging = self.charging.as_ref()?;
         if charging.value != ChargingState::Charging {
             return Some(Watts::ZERO);
         }
-        let (amps, volts, phases) = (self.amps.as_ref()?, self.volts.as_ref()?, self.phases.as_ref()?);
-        Some(amps.value.watts(volts.value, phases.value))
+        let product = match (&self.amps, &self.volts, &self.phases) {
+            (Some(amps), Some(volts), Some(phases)) => Some(amps.value.watts(volts.value, phases.value)),
+            _ => None,
+        };
+        product.or_else(|| self.drawn.as_ref().map(|seen| seen.value))
     }
 
     /// When any source last told anything whose age is known.
