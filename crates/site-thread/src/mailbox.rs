@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | reading or failure of a source | the newer replaces the older of the same source |
 //! | state of a charging point | one note per charging point: its newest state is looked up when it is read |
-//! | how saving the settings went | the newest counts |
+//! | what is known of all cars, how saving the settings went | the newest counts |
 //! | event of a controller | the oldest is dropped, and counted |
 //! | command, question about the policies | refused with an answer |
 
@@ -18,7 +18,7 @@ use ems_host::ReadingSink;
 use evse::{ControllerEvent, EvseId, EvseInstance, EvseListener};
 use jiff::Zoned;
 use serde_json::Value;
-use site::{Command, Refusal, RefusalKind};
+use site::{CarsFacts, Command, Refusal, RefusalKind};
 
 /// Most events waiting; a site has a handful a day.
 const MOST_EVENTS: usize = 256;
@@ -43,6 +43,7 @@ pub(crate) struct Letters {
     pub commands: VecDeque<Request>,
     pub questions: VecDeque<Question>,
     pub settings_saved: Option<Result<(), String>>,
+    pub cars: Option<CarsFacts>,
     pub is_ending: bool,
 }
 
@@ -56,6 +57,7 @@ impl Letters {
             && self.commands.is_empty()
             && self.questions.is_empty()
             && self.settings_saved.is_none()
+            && self.cars.is_none()
             && !self.is_ending
     }
 }
@@ -76,6 +78,11 @@ impl Mailbox {
     /// Tells how the last attempt to save the settings went.
     pub fn settings_saved(&self, result: Result<(), String>) {
         self.put(|letters| letters.settings_saved = Some(result));
+    }
+
+    /// Tells what is known of all cars; the newest counts.
+    pub fn cars(&self, cars: CarsFacts) {
+        self.put(|letters| letters.cars = Some(cars));
     }
 
     /// Queues a command; the answer comes through the receiver.

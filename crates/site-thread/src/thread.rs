@@ -1,12 +1,11 @@
 //! The loop.
 
-use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use evse::{EvseId, EvseInstance};
+use evse::{AtConnector, EvseId, EvseInstance, MergeNews, Merger, Vin};
 use jiff::Zoned;
 use serde_json::{Map, Value};
 use site::{
@@ -39,6 +38,15 @@ pub trait Outlets: Send {
     fn webhook(&mut self, webhook: Webhook);
     /// The charge limit that cars at home should have.
     fn vehicle_limit(&mut self, limit: Option<Percent>);
+    /// Another policy took over: what cars refused before may be tried anew.
+    fn policy_changed(&mut self, name: &str) {
+        let _ = name;
+    }
+    /// What a charging point of ours sees of a car that is at it; `None` when the car is at none of ours any more. Told when
+    /// it changes.
+    fn car_at_connector(&mut self, vin: &Vin, at: Option<&AtConnector>) {
+        let _ = (vin, at);
+    }
     /// Something worth writing down, at seconds since 1970.
     fn event(&mut self, at: f64, event: Event);
 }
@@ -73,11 +81,12 @@ impl SiteThread {
         for session in sessions {
             site.resume_session(session);
         }
+        let merger = Merger::new(site.merge_settings());
         let published = Arc::new(Published::new(edition(&site, &now, 1)));
         let worker = Worker {
             setup,
             site,
-            instances: BTreeMap::new(),
+            merger,
             outlets,
             mailbox: Arc::clone(&mailbox),
             published: Arc::clone(&published),
@@ -152,7 +161,8 @@ impl SitePort for SiteHandle {
 struct Worker {
     setup: SiteSetup,
     site: Site,
-    instances: BTreeMap<EvseId, Arc<dyn EvseInstance>>,
+    /// Every car once, whoever sees it; the site knows its wholes only.
+    merger: Merger,
     outlets: Box<dyn Outlets>,
     mailbox: Arc<Mailbox>,
     published: Arc<Published>,
@@ -172,7 +182,8 @@ impl Worker {
 
     fn serve(&mut self) {
         loop {
-            let deadline = [self.site.next_timeout(), self.publish_at].into_iter().flatten().min();
+            let deadline =
+                [self.site.next_timeout(), self.merger.next_timeout(), self.publish_at].into_iter().flatten().min();
             let letters = self.mailbox.take(deadline);
             let now = now();
             if letters.is_ending {
@@ -181,6 +192,10 @@ impl Worker {
                 return;
             }
             self.feed(&now, letters);
+            if self.merger.next_timeout().is_some_and(|at| at <= now.mono) {
+                self.merger.handle_timeout(now.mono);
+                self.merge(&now);
+            }
             if self.site.next_timeout().is_some_and(|at| at <= now.mono) {
                 self.site.handle_timeout(&now);
             }
@@ -200,13 +215,16 @@ impl Worker {
         // Commands last: they are judged against the newest state.
         for id in letters.gone {
             has_news = true;
-            self.instances.remove(&id);
-            self.site.handle_evse_gone(now, &id);
+            self.merger.handle_gone(&id);
         }
-        for (id, instance) in letters.changed {
+        for (_, instance) in letters.changed {
             has_news = true;
-            self.site.handle_evse(now, instance.status());
-            self.instances.insert(id, instance);
+            self.merger.handle_changed(now.mono, instance);
+        }
+        self.merge(now);
+        if let Some(cars) = letters.cars {
+            has_news = true;
+            self.site.handle_cars(now, cars);
         }
         for event in letters.events {
             has_news = true;
@@ -252,6 +270,22 @@ impl Worker {
         }
     }
 
+    /// Passes on to the site what came of merging.
+    fn merge(&mut self, now: &Now) {
+        while let Some(news) = self.merger.poll_news(now.mono) {
+            match news {
+                MergeNews::Changed { instance, views } => {
+                    let id = instance.id().clone();
+                    self.site.handle_evse(now, instance.status());
+                    self.site.handle_views(now, &id, views);
+                }
+                MergeNews::Gone(id) => self.site.handle_evse_gone(now, &id),
+                MergeNews::Event(event) => self.site.handle_event(now, event),
+                MergeNews::AtConnector { vin, at } => self.outlets.car_at_connector(&vin, at.as_ref()),
+            }
+        }
+    }
+
     fn drain(&mut self, now: &Now) {
         while let Some(output) = self.site.poll_output() {
             match output {
@@ -259,20 +293,30 @@ impl Worker {
                 Output::Start(id) => self.tell(&id, |instance| instance.start()),
                 Output::Stop(id) => self.tell(&id, |instance| instance.stop()),
                 Output::CircuitLimit(limit) => self.outlets.circuit_limit(limit),
-                Output::SaveSettings => self.outlets.settings(self.site.settings()),
+                Output::SaveSettings => {
+                    self.outlets.settings(self.site.settings());
+                    // Pins, phases and who steers take effect at once.
+                    self.merger.handle_settings(self.site.merge_settings());
+                    self.merge(now);
+                }
                 Output::Webhook(webhook) => {
                     // What it tells is the state after the change, so that is published first.
                     self.publish(now);
                     self.outlets.webhook(webhook);
                 }
                 Output::VehicleLimit(limit) => self.outlets.vehicle_limit(limit),
-                Output::Event(event) => self.outlets.event(epoch_seconds(&now.wall), event),
+                Output::Event(event) => {
+                    if let Event::Policy { to, .. } = &event {
+                        self.outlets.policy_changed(to);
+                    }
+                    self.outlets.event(epoch_seconds(&now.wall), event);
+                }
             }
         }
     }
 
     fn tell(&self, id: &EvseId, ask: impl Fn(&dyn EvseInstance) -> Result<(), evse::EvseError>) {
-        if let Some(instance) = self.instances.get(id)
+        if let Some(instance) = self.merger.instance(id)
             && let Err(error) = ask(&**instance)
         {
             log::debug!("{error}");
@@ -282,9 +326,8 @@ impl Worker {
     fn publish(&mut self, now: &Now) {
         self.publish_at = Some(now.mono + PUBLISH_AT_LEAST);
         // A heartbeat without news sends no letter; its time is news to whoever looks at the age.
-        for instance in self.instances.values() {
-            self.site.handle_evse(now, instance.status());
-        }
+        self.merger.handle_timeout(now.mono);
+        self.merge(now);
         self.drain(now);
         self.sequence += 1;
         self.published.publish(edition(&self.site, now, self.sequence));
@@ -300,8 +343,9 @@ impl Worker {
             // It worked with the same setup at start; the old one is the best there is.
             Err(errors) => log::error!("the site cannot start anew: {errors:?}"),
         }
-        for instance in self.instances.values() {
+        for (instance, views) in self.merger.instances() {
             self.site.handle_evse(&now, instance.status());
+            self.site.handle_views(&now, instance.id(), views.to_vec());
         }
         self.publish_at = Some(now.mono);
     }

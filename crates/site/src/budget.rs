@@ -25,18 +25,20 @@ impl Site {
         self.points.values_mut().for_each(|point| point.wait = None);
         let amps = Amps::new(amps.min(10_000.0)).unwrap_or(Amps::ZERO);
         let with_flex = amps + Amps::new(flex.min(10_000.0)).unwrap_or(Amps::ZERO);
-        let least = self.points.values().map(|point| self.limits_of(&point.status.limits).min).min();
-        match least {
+        let least = self.points.values().map(|point| self.limits_of(&point.status).min).min();
+        let amps = match least {
             Some(least) if amps > Amps::ZERO && amps < least && with_flex >= least => least,
             _ => amps,
-        }
+        };
+        amps.max(self.first_needs().0)
     }
 
     /// How much of the surplus is shared out, and which cars may not start yet.
     pub(crate) fn green(&mut self, now: &Now, flex: f64) -> Green {
         let delay = self.setup.start_stop_delay;
         let limits: Vec<f64> =
-            self.points.values().map(|point| self.limits_of(&point.status.limits).min_power().get()).collect();
+            self.points.values().map(|point| self.limits_of(&point.status).min_power().get()).collect();
+        let first_needs = self.first_needs().1;
         let Ok(found) = self.state.grantable.clone() else {
             // Before the first reading nothing was ever too little.
             let was_known = self.damper.is_in_use();
@@ -47,7 +49,7 @@ impl Site {
                 point.wait = None;
             }
             self.damper.forget();
-            return Green { budget: 0.0, held_until: None };
+            return Green { budget: first_needs, held_until: None };
         };
         let (surplus, rises_at) = self.damper.steady(now.mono, found);
         self.wake_at(rises_at);
@@ -63,7 +65,7 @@ impl Site {
         let startable = if self.setup.flex_starts { surplus + flex } else { surplus };
         for (point, least) in self.points.values_mut().zip(&limits) {
             point.wait = None;
-            if is_running(point) || matches!(demand(point), Demand::None(_)) {
+            if is_running(point) || point.terms.is_first || matches!(demand(point), Demand::None(_)) {
                 continue;
             }
             // Beside those that run; or in the place of one of them, when there is not enough for all.
@@ -77,7 +79,7 @@ impl Site {
         self.wake_at(held_until);
         let waits: Vec<_> = self.points.values().filter_map(|point| point.wait.and_then(until)).collect();
         waits.into_iter().for_each(|at| self.wake_at(Some(at)));
-        Green { budget, held_until }
+        Green { budget: budget.max(first_needs), held_until }
     }
 
     fn wake_at(&mut self, at: Option<Instant>) {

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use evse::EvseId;
+use config::{ChargeRateControl, ChargeStopMode};
+use evse::{EvseId, Vin};
 use serde_json::Value;
 use units::Amps;
+
+use crate::{CarChange, Change, Permission};
 
 /// A command, already parsed: quantities have types, names are not yet checked against what exists.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,6 +35,35 @@ pub enum Command {
         evse: EvseId,
         /// Higher goes first.
         priority: i32,
+    },
+    /// Change what is set for one car, wherever it is plugged in.
+    SetCar {
+        /// Which.
+        vin: Vin,
+        /// What.
+        change: CarChange,
+    },
+    /// Say what cars may that nothing is known of or set for; `None` unsets it.
+    SetGuests(
+        /// What they may.
+        Option<Permission>,
+    ),
+    /// Say which car is at a charging point that cannot tell. A car's own view (`tesla-VIN`) pinned to its own VIN is on a
+    /// charger of its own.
+    SetPin {
+        /// Which charging point.
+        evse: EvseId,
+        /// Which car; `None` forgets it.
+        vin: Option<Vin>,
+    },
+    /// Say who steers the cars at a charging point.
+    SetRouting {
+        /// Which.
+        evse: EvseId,
+        /// Who sets the rate.
+        rate: Change<ChargeRateControl>,
+        /// How a car is stopped.
+        stop: Change<ChargeStopMode>,
     },
     /// Ask one car, or all, to start.
     Start {

@@ -7,32 +7,31 @@ use allocator::{
     Unserved,
 };
 use config::OffsetUnit;
-use evse::EvseLimits;
+use evse::{EvseLimits, EvseStatus};
 use policy::{Ask, Now, sun_hours};
 use units::{Amps, PerPhase, Phases, Volts, Watts};
 
 use crate::combine::combine;
-use crate::facts::{Car, SiteFacts};
+use crate::facts::SiteFacts;
 use crate::limits::{Headroom, base_per_phase, headroom};
 use crate::site::CircuitChain;
 use crate::sources::HoldBack;
-use crate::surplus::{NoSurplus, Scale, base, grantable, power_factor, surplus};
+use crate::surplus::{NoSurplus, Scale, base, grantable, surplus};
 use crate::{Event, Output, Site, words};
 
 /// What a Gen 2 connector and most others are told is a whole number of amps.
 const STEP: Amps = Amps::from_whole(1);
 /// What was offered and drawn is written down this often while a car charges.
 const OFFER_EVERY: Duration = Duration::from_secs(60);
-/// A flexible start that has begun keeps so much in hand, so that it does not end when the battery gains a percent.
-const FLEX_IN_HAND: f64 = 1.0;
-
-/// The circuits by which the site bounds its charging points.
+/// The circuits by which the site bounds its charging points, from the grid connection in: all cars share the grid limit, the
+/// main fuse and what the rule gives; the charging points among them share their wiring as well. A car on somebody else's
+/// charger hangs on the rule.
 pub(crate) fn circuits() -> (Circuits, Option<CircuitChain>) {
     let chain = [
-        (words::WIRING, None),
-        (words::GRID, Some(words::WIRING)),
+        (words::GRID, None),
         (words::FUSE, Some(words::GRID)),
         (words::RULE, Some(words::FUSE)),
+        (words::WIRING, Some(words::RULE)),
     ];
     let all = chain.map(|(name, parent)| Circuit {
         id: CircuitId::new(name),
@@ -93,7 +92,7 @@ impl Site {
         let (mut sum, mut count) = (0.0, 0u32);
         let mut phases: Option<u8> = None;
         let mut agree = true;
-        for point in self.points.values() {
+        for point in self.points.values().filter(|point| point.status.is_on_circuit) {
             let known = point.status.volts.into_array();
             let connected = known.iter().flatten().filter(|volts| volts.get() > 50.0);
             let here = connected.fold(0u8, |here, volts| {
@@ -119,7 +118,7 @@ impl Site {
 
     /// The source that keeps every rule from charging since the house is cut off from the grid: it lives on its battery. Only
     /// Charge Now that somebody asked for in full knowledge of that goes on.
-    fn off_grid_source(&self) -> Option<&str> {
+    pub(crate) fn off_grid_source(&self) -> Option<&str> {
         let is_wanted =
             self.state.may_charge_off_grid && self.judged.as_ref().is_some_and(|judged| judged.kind == "charge_now");
         match &self.state.hold_back {
@@ -168,7 +167,8 @@ impl Site {
             config: &self.setup.config,
             sources: &self.sources,
             green_amps: self.green_amps(scale),
-            car: self.only_car(scale),
+            cars: self.plugged_cars(scale),
+            told: self.cars.as_ref(),
         }
     }
 
@@ -179,22 +179,6 @@ impl Site {
             Err(_) => return None,
         };
         Some((watts.max(0.0) / scale.watts_per_amp() * 100.0).round() / 100.0)
-    }
-
-    fn only_car(&self, scale: Scale) -> Option<Car> {
-        let mut points = self.points.values();
-        let (point, None) = (points.next()?, points.next()) else { return None };
-        let limit = self.setup.config.get("scheduledLimit").and_then(|value| policy::Fact::from_json(value).number());
-        let is_charging_by_it = self.judged.as_ref().is_some_and(|judged| judged.kind == "scheduled");
-        let schedule = self.settings.schedule();
-        Some(Car {
-            soc: point.status.soc?.get(),
-            // Without a limit of ours the car may want all: better to start early.
-            limit: limit.filter(|limit| (50.0..=100.0).contains(limit)).unwrap_or(100.0),
-            battery: schedule.battery_kwh,
-            watts_per_amp: scale.watts_per_amp() * power_factor(&self.setup, schedule.rate.get()),
-            in_hand: if is_charging_by_it { FLEX_IN_HAND } else { 0.0 },
-        })
     }
 
     /// Judges the policies when it is time, and tells what a change brings.
@@ -210,7 +194,8 @@ impl Site {
             config: &self.setup.config,
             sources: &self.sources,
             green_amps: self.green_amps(scale),
-            car: self.only_car(scale),
+            cars: self.plugged_cars(scale),
+            told: self.cars.as_ref(),
         };
         let judged = self.engine.judge(now, &facts);
         self.judge_at = Some(self.next_judgement(now));
@@ -266,8 +251,14 @@ impl Site {
         }
     }
 
-    /// What bounds one charging point, with what the configuration adds.
-    pub(crate) fn limits_of(&self, limits: &EvseLimits) -> EvseLimits {
+    /// What bounds one charging point, with what the configuration adds. `minAmpsPerTWC` and `wiringMaxAmpsPerTWC` are about
+    /// our charging points: a car on another charger has its own bounds.
+    pub(crate) fn limits_of(&self, status: &EvseStatus) -> EvseLimits {
+        let limits = &status.limits;
+        if !status.is_on_circuit {
+            let most = if self.state.has_fail_safe { limits.max.min(self.setup.fail_safe) } else { limits.max };
+            return EvseLimits { max: most, ..*limits };
+        }
         let most = limits.max.min(self.setup.max_amps_each);
         let most = if self.state.has_fail_safe { most.min(self.setup.fail_safe) } else { most };
         EvseLimits { min: limits.min.max(self.setup.min_amps_each), max: most, ..*limits }
@@ -279,13 +270,14 @@ impl Site {
         self.state.headroom = [bounds.grid.least(), bounds.fuse.least()].into_iter().flatten().min();
         self.tell_circuit_limit(wiring, bounds);
 
+        self.weigh();
         let ask = self.judged.as_ref().map_or(Ask::Unknown, |judged| judged.ask);
         let flex = self.judged.as_ref().map_or(0.0, |judged| judged.flex);
         let green = (ask == Ask::Surplus).then(|| self.green(now, flex * scale.watts_per_amp()));
         self.state.held_until = green.as_ref().and_then(|green| green.held_until);
         let fixed = match ask {
             Ask::Surplus => None,
-            Ask::Unknown => Some(Amps::ZERO),
+            Ask::Unknown => Some(self.fixed(0.0, 0.0)),
             Ask::Amps(_) if self.off_grid_source().is_some() => Some(self.fixed(0.0, 0.0)),
             Ask::Amps(amps) => Some(self.fixed(amps, flex)),
         };
@@ -304,7 +296,9 @@ impl Site {
             self.circuits.set_limit(keys.fuse, amps(bounds.fuse));
             self.circuits.set_limit(keys.rule, fixed.map_or_else(CircuitLimit::default, CircuitLimit::per_phase));
         }
-        let requests: Vec<EvseRequest> = self.points.values().map(|point| self.request(point)).collect();
+        let may_take_turns = self.points.values().filter(|point| !matches!(demand(point), Demand::None(_))).count() > 1;
+        let requests: Vec<EvseRequest> =
+            self.points.values().map(|point| self.request(now.mono, point, may_take_turns)).collect();
         let request = Request {
             power: green.map(|green| Cap { amount: Watts::saturating(green.budget), source: PowerSource::Surplus }),
             circuits: &self.circuits,
@@ -317,14 +311,24 @@ impl Site {
         self.tell(now, &requests, allocation.shares);
     }
 
-    fn request(&self, point: &crate::point::Point) -> EvseRequest {
+    fn request(&self, now: Instant, point: &crate::point::Point, has_others: bool) -> EvseRequest {
         let mut request = EvseRequest::from_status(&point.status);
-        request.limits = self.limits_of(&point.status.limits);
-        request.circuit = self.keys.map(|keys| keys.rule);
-        request.priority = point.priority;
+        request.limits = self.limits_of(&point.status);
+        request.circuit = self.keys.map(|keys| if point.status.is_on_circuit { keys.wiring } else { keys.rule });
+        request.priority = match point.terms.priority.unwrap_or(point.priority) {
+            _ if point.terms.is_first => i32::MAX,
+            rank => rank,
+        };
         request.target = point.target;
         request.step = STEP;
         request.demand = demand(point);
+        if has_others {
+            // What it leaves alone is for others.
+            request.can_take = point.can_take(now, &request.limits);
+            if point.takes_nothing(now) && request.demand == Demand::Wants {
+                request.demand = Demand::MightWant;
+            }
+        }
         if point.wait.is_some() && !matches!(request.demand, Demand::None(_)) {
             request.demand = Demand::None(Unserved::NotAllowed);
         }
@@ -336,12 +340,20 @@ impl Site {
     }
 
     fn tell_circuit_limit(&mut self, wiring: Amps, bounds: &Bounds) {
-        let count = i32::try_from(self.points.len()).unwrap_or(i32::MAX).max(1);
+        let ours = self.points.values().filter(|point| point.status.is_on_circuit).count();
+        let count = i32::try_from(ours).unwrap_or(i32::MAX).max(1);
+        // What cars on other chargers take of the grid connection is not for our charging points.
+        let elsewhere: Amps = self
+            .points
+            .values()
+            .filter(|point| !point.status.is_on_circuit)
+            .map(|point| point.status.committed.max(point.status.drawn.unwrap_or(Amps::ZERO)))
+            .fold(Amps::ZERO, |sum, amps| sum + amps);
         let safe = Amps::from_centiamps(self.setup.fail_safe.centiamps().saturating_mul(count));
         let of = |headroom: &Headroom, phase| match headroom {
             Headroom::Unlimited => wiring,
             Headroom::Unknown => safe.min(wiring),
-            Headroom::Amps(amps) => amps[phase].unwrap_or(wiring).min(wiring),
+            Headroom::Amps(amps) => amps[phase].map_or(wiring, |left| (left - elsewhere).at_least_zero().min(wiring)),
         };
         let limit = PerPhase::from_fn(|phase| of(&bounds.grid, phase).min(of(&bounds.fuse, phase)));
         let [l1, l2, l3] = limit.into_array();
@@ -354,7 +366,6 @@ impl Site {
 
     /// Hands out the shares.
     fn tell(&mut self, now: &Now, requests: &[EvseRequest], shares: Vec<allocator::Share>) {
-        let may_stop = self.settings.charge_stop_mode() == config::ChargeStopMode::Connector;
         let outputs = &mut self.outputs;
         let mut out = |output| outputs.push_back(output);
         // The points, the requests and the shares are in one order. Falls go out before rises.
@@ -363,7 +374,8 @@ impl Site {
         for ((point, request), share) in told {
             point.tell(now.mono, share.permitted, &request.limits, &mut out);
             point.bound_by = share.bound_by;
-            point.command(now.mono, may_stop, &mut out);
+            point.watch(now.mono);
+            point.command(now.mono, point.terms.may_stop, &mut out);
         }
         self.note_draw(now);
         self.note_offers(now);
@@ -390,7 +402,10 @@ impl Site {
     }
 
     fn plan_wake(&mut self, now: &Now) {
-        let points = self.points.values().flat_map(|point| [point.renewal(), point.next_command(now.mono)]);
+        let points = self
+            .points
+            .values()
+            .flat_map(|point| [point.renewal(), point.next_command(now.mono), point.next_watch(now.mono)]);
         let all =
             points.chain([self.wake, self.green_wake.take(), self.judge_at, self.sources.next_staleness(now.mono)]);
         // What lies in the past was dealt with just now.
@@ -399,8 +414,8 @@ impl Site {
     }
 
     pub(crate) fn reason(&self, now: &Now, point: &crate::point::Point) -> crate::ReasonView {
-        let limits = self.limits_of(&point.status.limits);
-        words::reason(&self.context(now), &limits, &point.bound_by, point.wait)
+        let limits = self.limits_of(&point.status);
+        words::reason(&self.context(now), &limits, point)
     }
 
     pub(crate) fn context<'a>(&'a self, now: &'a Now) -> words::Context<'a> {
@@ -427,7 +442,7 @@ pub(crate) fn demand(point: &crate::point::Point) -> Demand {
     match Demand::of(&point.status) {
         Demand::None(Unserved::Declined) if point.is_stopped_by_us && point.is_enabled => Demand::Wants,
         other @ Demand::None(_) => other,
-        _ if !point.is_enabled => Demand::None(Unserved::NotAllowed),
+        _ if !point.is_enabled || point.terms.bar.is_some() => Demand::None(Unserved::NotAllowed),
         other => other,
     }
 }

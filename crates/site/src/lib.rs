@@ -19,6 +19,7 @@
 //! | `point`, `session` | one charging point: its lease, start and stop; its sessions |
 //! | `words` | every sentence that people read |
 //! | `view`, `notes`, `alerts` | the snapshot; what somebody should know |
+//! | `cars`, `terms` | what people set for single cars; on what terms a car takes part now |
 //! | `obey`, `prefs` | commands; what people set for a charging point |
 //! | `record` | what is kept of the past |
 //!
@@ -31,6 +32,7 @@
 
 mod alerts;
 mod budget;
+mod cars;
 mod combine;
 mod command;
 mod decide;
@@ -51,16 +53,19 @@ mod site;
 mod snapshot;
 mod sources;
 mod surplus;
+mod terms;
 mod view;
 mod words;
 
+pub use cars::{CarChange, Change, Permission, PermittedBy};
 pub use command::{Command, Refusal, RefusalKind};
+pub use facts::{CarFact, CarsFacts};
 pub use output::{Event, FlowEvent, Output, SessionEvent, Webhook, WebhookMethod};
 pub use policy::Now;
 pub use port::SitePort;
 pub use setup::{SiteSetup, SurplusFrom};
 pub use site::{SetupError, Site};
 pub use snapshot::{
-    AlertView, ChargeNowView, EvseView, ExchangeView, FreshnessView, MeasuredView, PolicyView, PowerView, ReasonView,
-    SessionView, SiteView, Snapshot, SourceView,
+    AlertView, CarView, ChargeNowView, EvseView, ExchangeView, FreshnessView, MeasuredView, PolicyView, PowerView,
+    ReasonView, SessionView, SiteView, Snapshot, SourceView,
 };

@@ -34,7 +34,11 @@ pub(crate) fn remarks(setup: &SiteSetup, list: &PolicyList, sources: &Sources) -
             format!("`{}`{about}: {}.", remark.key, remark.text),
         ));
     }
-    for module in list.modules().into_iter().filter(|module| !sources.knows_module(module)) {
+    for module in list
+        .modules()
+        .into_iter()
+        .filter(|module| !sources.knows_module(module) && !crate::facts::is_about_cars(module))
+    {
         found.push(Condition::new(
             format!("policy_module:{module}"),
             EventLevel::Warning,

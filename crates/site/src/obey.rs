@@ -7,7 +7,7 @@ use policy::Now;
 use serde_json::Value;
 use units::Amps;
 
-use crate::{Command, Output, Refusal, RefusalKind, Site, prefs, words};
+use crate::{Command, Output, Refusal, RefusalKind, Site, cars, prefs, words};
 
 /// Longest that Charge Now or a hold may last.
 const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -42,6 +42,32 @@ impl Site {
             }
             Command::SetEnabled { evse, is_enabled } => self.prefer(&evse, Some(is_enabled), None)?,
             Command::SetPriority { evse, priority } => self.prefer(&evse, None, Some(priority))?,
+            Command::SetCar { vin, change } => {
+                cars::change_car(&mut self.settings, &vin, change);
+                self.save();
+            }
+            Command::SetGuests(permission) => {
+                match permission {
+                    Some(permission) => self.settings.set_value(cars::GUESTS, Value::from(permission.word())),
+                    None => self.settings.remove(cars::GUESTS),
+                };
+                self.save();
+            }
+            Command::SetPin { evse, vin } => {
+                let is_own_view = vin.as_ref().is_some_and(|vin| evse.as_str().ends_with(vin.as_str()));
+                if vin.is_some() && !is_own_view && !self.points.contains_key(&evse) {
+                    return Err(no_such_evse(&evse));
+                }
+                cars::change_pin(&mut self.settings, &evse, vin.as_ref());
+                self.save();
+            }
+            Command::SetRouting { evse, rate, stop } => {
+                if !self.points.contains_key(&evse) {
+                    return Err(no_such_evse(&evse));
+                }
+                cars::change_routing(&mut self.settings, &evse, rate, stop);
+                self.save();
+            }
             Command::Start { evse } => self.start_or_stop(evse.as_ref(), true)?,
             Command::Stop { evse } => self.start_or_stop(evse.as_ref(), false)?,
             Command::SetSetting { key, value } => self.set_settings(vec![(key, value)])?,
@@ -155,7 +181,7 @@ fn check_setting(key: &str, value: &Value) -> Result<(), Refusal> {
     if NUMBERS.contains(&key) && !value.is_null() && !is_number() {
         return Err(invalid(format!("`{key}` must be a number, not {value}")));
     }
-    Ok(())
+    cars::check(key, value).map_err(invalid)
 }
 
 fn invalid(text: impl Into<String>) -> Refusal {

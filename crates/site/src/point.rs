@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use allocator::Binding;
-use evse::{EvseLimits, EvseStatus, Target};
+use evse::{EvseLimits, EvseStatus, Target, View};
 use units::{Amps, Watts};
 
 use crate::draw::Draw;
 use crate::green::{Gate, Wait};
 use crate::session::Session;
 use crate::surplus::power_factor;
+use crate::terms::Terms;
 use crate::{Output, SiteSetup};
 
 /// A target ends so long after it was last told; the charging point then falls back to its safe value.
@@ -27,12 +28,24 @@ const FOLLOWING: Duration = Duration::from_secs(30);
 const NEARLY_THERE: f64 = 1.0;
 /// A start is asked for so many times.
 const MOST_TRIES: u8 = 5;
+/// A car that takes less than it is told by this many amps leaves something for others.
+const CLEARLY_LESS: f64 = 2.0;
+/// It has so long to take it up.
+const TAKES_LESS: Duration = Duration::from_secs(60);
+/// One that takes nothing at all may still be waking up for so long.
+const TAKES_NOTHING: Duration = Duration::from_secs(120);
 
 /// One charging point.
 #[derive(Debug, Clone)]
 pub(crate) struct Point {
     pub(crate) status: Arc<EvseStatus>,
     pub(crate) seen: Instant,
+    /// How its car is seen, where that is by several.
+    pub(crate) views: Vec<View>,
+    /// On what terms its car takes part, as of the last decision.
+    pub(crate) terms: Terms,
+    /// Since when its car takes clearly less than it is told it may.
+    less_since: Option<Instant>,
     pub(crate) last_vin: Option<String>,
     pub(crate) is_enabled: bool,
     pub(crate) priority: i32,
@@ -62,6 +75,9 @@ impl Point {
         Point {
             status,
             seen: now,
+            views: Vec::new(),
+            terms: Terms::default(),
+            less_since: None,
             last_vin: None,
             is_enabled: true,
             priority: 0,
@@ -143,6 +159,39 @@ impl Point {
             self.told = Some((target, now));
             out(Output::Target { id: self.status.id.clone(), target });
         }
+    }
+
+    /// Notes since when its car takes less than it may.
+    pub(crate) fn watch(&mut self, now: Instant) {
+        let limits = &self.status.limits;
+        let told = self.target.amps_floor(limits.volts, limits.phases).get();
+        let is_less = self.target > Watts::ZERO && self.drawn_amps() + CLEARLY_LESS <= told;
+        self.less_since = is_less.then(|| self.less_since.unwrap_or(now));
+    }
+
+    fn has_taken_less_for(&self, now: Instant) -> Option<Duration> {
+        self.less_since.map(|since| now.saturating_duration_since(since))
+    }
+
+    /// The most its car is known to take, once it has shown for a minute that it takes clearly less than it may: a little
+    /// more than it draws, so that it can show when it wants more again.
+    pub(crate) fn can_take(&self, now: Instant, limits: &EvseLimits) -> Option<Watts> {
+        if self.drawn_amps() < 1.0 || self.has_taken_less_for(now)? < TAKES_LESS {
+            return None;
+        }
+        let amps = Amps::new((self.drawn_amps() + CLEARLY_LESS).ceil()).ok()?;
+        Some(limits.power(amps.max(limits.min)))
+    }
+
+    /// Whether its car leaves alone what it was told it may have for two minutes.
+    pub(crate) fn takes_nothing(&self, now: Instant) -> bool {
+        self.drawn_amps() < 1.0 && self.has_taken_less_for(now).is_some_and(|time| time >= TAKES_NOTHING)
+    }
+
+    /// When [`Point::can_take`] or [`Point::takes_nothing`] may have something new to say.
+    pub(crate) fn next_watch(&self, now: Instant) -> Option<Instant> {
+        let since = self.less_since?;
+        [since + TAKES_LESS, since + TAKES_NOTHING].into_iter().find(|at| *at > now)
     }
 
     pub(crate) fn renewal(&self) -> Option<Instant> {

@@ -4,7 +4,7 @@ use config::Settings;
 use evse::EvseId;
 use serde_json::{Value, json};
 
-const KEY: &str = "EVSEs";
+use crate::cars::POINTS as KEY;
 
 /// Whether it takes part, and its rank.
 pub(crate) fn of(settings: &Settings, id: &EvseId) -> (bool, i32) {
@@ -17,6 +17,12 @@ pub(crate) fn of(settings: &Settings, id: &EvseId) -> (bool, i32) {
 /// Stores both.
 pub(crate) fn store(settings: &mut Settings, id: &EvseId, is_enabled: bool, priority: i32) {
     let mut all = settings.value(KEY).and_then(Value::as_object).cloned().unwrap_or_default();
-    all.insert(id.as_str().to_owned(), json!({ "enabled": is_enabled, "priority": priority }));
+    let entry = all.entry(id.as_str()).or_insert_with(|| json!({}));
+    if !entry.is_object() {
+        *entry = json!({});
+    }
+    // What else is set for it stays.
+    entry["enabled"] = json!(is_enabled);
+    entry["priority"] = json!(priority);
     settings.set_value(KEY, Value::Object(all));
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use allocator::{CircuitKey, Circuits, Rotation};
 use config::Settings;
 use ems::{EmsError, EmsReading};
-use evse::{ControllerEvent, EvseId, EvseStatus};
+use evse::{ControllerEvent, EvseId, EvseStatus, MergeSettings, View};
 use jiff::civil::Date;
 use policy::{Engine, Judgement, Now, PolicyList};
 use serde_json::{Map, Value};
@@ -54,6 +54,7 @@ pub struct Site {
     pub(crate) resumed: BTreeMap<EvseId, Session>,
     pub(crate) history: History,
     pub(crate) meters: Meters,
+    pub(crate) cars: Option<crate::CarsFacts>,
     pub(crate) picture: Combined,
 
     pub(crate) engine: Engine,
@@ -148,6 +149,7 @@ impl Site {
             resumed: BTreeMap::new(),
             history: History::default(),
             meters: Meters::default(),
+            cars: None,
             picture: Combined::default(),
             engine: Engine::new(list),
             judge_now: true,
@@ -237,6 +239,7 @@ impl Site {
         {
             point.last_vin = Some(old.to_string());
         }
+        point.watch(now.mono);
         let turn = session::step(&mut point.session, now, Some((&before, elapsed)), &status);
         if matches!(&turn, Turn::Tell(event) if event.ended_at.is_some()) || matches!(turn, Turn::Change(..)) {
             // Another car starts with a clean sheet.
@@ -259,6 +262,22 @@ impl Site {
         }
         self.note_draw(now);
         self.note(now);
+    }
+
+    /// How the car at a charging point is seen, where that is by several; what it is made of is in its status.
+    pub fn handle_views(&mut self, now: &Now, id: &EvseId, views: Vec<View>) {
+        if let Some(point) = self.points.get_mut(id)
+            && point.views != views
+        {
+            point.views = views;
+            self.note(now);
+        }
+    }
+
+    /// What the merger of views is to go by, as the settings have it now.
+    #[must_use]
+    pub fn merge_settings(&self) -> MergeSettings {
+        crate::cars::merge_settings(&self.settings)
     }
 
     /// A charging point was forgotten by its controller.

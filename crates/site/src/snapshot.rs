@@ -5,9 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use evse::{Activity, Capabilities, Detail, Link, Plug};
+use evse::{Activity, Capabilities, Detail, Link, Plug, View};
 use serde::Serialize;
 use units::PerPhase;
+
+use crate::{Permission, PermittedBy};
 
 /// The state of the site.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -194,6 +196,12 @@ pub struct EvseView {
     pub min_a: f64,
     /// Most current, per phase.
     pub max_a: f64,
+    /// Whether the power is reckoned from what was last told rather than measured now.
+    pub is_estimate: bool,
+    /// Whether it shares the wiring of the charging points; `false` for a car on somebody else's charger.
+    pub is_on_circuit: bool,
+    /// The car, on what terms it takes part, and how it is seen.
+    pub car: CarView,
     /// The charging session in progress.
     pub session: Option<SessionView>,
     /// The car, when known.
@@ -214,6 +222,26 @@ pub struct EvseView {
     pub capabilities: Capabilities,
     /// Facts that only its make has.
     pub details: BTreeMap<&'static str, Detail>,
+}
+
+/// On what terms the car at a charging point takes part, and how it is seen.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct CarView {
+    /// `allow`, `deny` or `green`.
+    pub permission: Permission,
+    /// Where the permission comes from: a stable word.
+    pub permission_by: PermittedBy,
+    /// A sentence about it.
+    pub permission_text: String,
+    /// Its own rank, which counts instead of the charging point's.
+    pub priority: Option<i32>,
+    /// Least state of charge in percent: below it the car goes before all others.
+    pub min_soc: Option<f64>,
+    /// Whether it is below it now.
+    pub is_first: bool,
+    /// How it is seen: one entry for each controller that does, and for views that may be of this car. Empty for a charging
+    /// point that nobody else sees.
+    pub views: Vec<View>,
 }
 
 /// Why a number is what it is.

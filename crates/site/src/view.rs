@@ -6,8 +6,8 @@ use units::{Amps, PerPhase, Percent, Volts, WattHours, Watts};
 use crate::combine::{Channel, Flow};
 use crate::point::Point;
 use crate::{
-    ChargeNowView, EvseView, ExchangeView, MeasuredView, PolicyView, PowerView, SessionView, Site, SiteView, Snapshot,
-    SourceView, words,
+    CarView, ChargeNowView, EvseView, ExchangeView, MeasuredView, PolicyView, PowerView, SessionView, Site, SiteView,
+    Snapshot, SourceView, words,
 };
 
 impl Site {
@@ -87,6 +87,11 @@ impl Site {
     fn evse_view(&self, now: &Now, point: &Point) -> EvseView {
         let status = &point.status;
         let reason = self.reason(now, point);
+        let (least, most) = if status.is_on_circuit {
+            (status.limits.min.max(self.setup.min_amps_each), status.limits.max.min(self.setup.max_amps_each))
+        } else {
+            (status.limits.min, status.limits.max)
+        };
         let sentence = words::evse(now, status, point.target, &reason);
         EvseView {
             id: status.id.to_string(),
@@ -105,8 +110,11 @@ impl Site {
             power_w: status.power.map(Watts::get),
             volts: status.volts.map(|volts| volts.map(Volts::get)),
             phases: status.limits.phases.count(),
-            min_a: status.limits.min.max(self.setup.min_amps_each).get(),
-            max_a: status.limits.max.min(self.setup.max_amps_each).get(),
+            min_a: least.get(),
+            max_a: most.get(),
+            is_estimate: status.is_estimate,
+            is_on_circuit: status.is_on_circuit,
+            car: car_view(point),
             session: point.session.as_ref().map(|session| SessionView {
                 id: session.id.clone(),
                 started_at: session.started_at,
@@ -136,6 +144,19 @@ impl Site {
             reading: source.reading.as_deref().map(ems::WireReading::from),
         };
         self.sources.all.iter().map(view).collect()
+    }
+}
+
+fn car_view(point: &Point) -> CarView {
+    let terms = &point.terms;
+    CarView {
+        permission: terms.permission,
+        permission_by: terms.by,
+        permission_text: words::permission(terms.permission, terms.by),
+        priority: terms.priority,
+        min_soc: terms.min_soc,
+        is_first: terms.is_first,
+        views: if point.views.len() > 1 { point.views.clone() } else { Vec::new() },
     }
 }
 

@@ -5,10 +5,12 @@ use evse::{Activity, EvseLimits, EvseStatus, Link, Plug};
 use policy::{Ask, Because, Judgement, Now};
 use units::{Amps, Watts};
 
-use crate::ReasonView;
 use crate::green::Wait;
+use crate::point::Point;
 use crate::sources::HoldBack;
 use crate::surplus::NoSurplus;
+use crate::terms::Bar;
+use crate::{Permission, PermittedBy, ReasonView};
 
 /// Circuits by which the site bounds its charging points; their names tell what bounds.
 pub(crate) const WIRING: &str = "wiring";
@@ -185,7 +187,8 @@ fn circuit_words(context: &Context<'_>, circuit: &str) -> Option<(&'static str, 
 }
 
 /// Why a charging point's offer is what it is.
-pub(crate) fn reason(context: &Context<'_>, limits: &EvseLimits, bound_by: &Binding, wait: Option<Wait>) -> ReasonView {
+pub(crate) fn reason(context: &Context<'_>, limits: &EvseLimits, point: &Point) -> ReasonView {
+    let (bound_by, wait) = (&point.bound_by, point.wait);
     let view = |(code, text): (&'static str, String)| ReasonView { code, text };
     let limit_words = |limit: &Limit| match limit {
         Limit::Circuit { circuit, .. } => circuit_words(context, circuit.as_str()).unwrap_or_else(|| giver(context)),
@@ -200,8 +203,15 @@ pub(crate) fn reason(context: &Context<'_>, limits: &EvseLimits, bound_by: &Bind
         Limit::OwnMaximum => ("own_maximum", format!("{} is the most here", amps(limits.max.get()))),
         other => (other.code(), other.to_string()),
     };
+    let is_refused = matches!(bound_by, Binding::Unserved(Unserved::NotAllowed));
+    if let Some(bar) = point.terms.bar.filter(|_| is_refused && point.is_enabled) {
+        return view(bar_words(bar));
+    }
+    if point.terms.is_first && point.target > Watts::ZERO && is_given_by_rule(bound_by) {
+        return view(first_words(point));
+    }
     if let Some(wait) = wait
-        && matches!(bound_by, Binding::Unserved(Unserved::NotAllowed))
+        && is_refused
     {
         return view(wait_words(context, limits, wait));
     }
@@ -228,6 +238,52 @@ pub(crate) fn reason(context: &Context<'_>, limits: &EvseLimits, bound_by: &Bind
         Binding::Unserved(why) => (why.code(), unserved(*why)),
         other => (other.code(), other.to_string()),
     })
+}
+
+/// Whether the rule in force is what bounds, not a fuse or a wire.
+fn is_given_by_rule(bound_by: &Binding) -> bool {
+    match bound_by {
+        Binding::Limit(Limit::Site(_)) => true,
+        Binding::Limit(Limit::Circuit { circuit, .. }) => circuit.as_str() == RULE,
+        _ => false,
+    }
+}
+
+fn bar_words(bar: Bar) -> (&'static str, String) {
+    let text = match bar {
+        Bar::OnlyGreen => return ("only_green", "this car is charged from surplus only".to_owned()),
+        Bar::Denied(PermittedBy::Car) => "this car is not to be charged, as its options say",
+        Bar::Denied(PermittedBy::DenyGroup) => "this car is in the group \"Deny Charging\"",
+        Bar::Denied(PermittedBy::AllowGroup) => "only cars in the group \"Allow Charging\" are charged",
+        Bar::Denied(PermittedBy::Guests | PermittedBy::Nothing) => {
+            "cars that are not known are not charged (`guestPermission`)"
+        }
+    };
+    ("car_not_permitted", text.to_owned())
+}
+
+/// Why a car has its permission, for people.
+pub(crate) fn permission(permission: Permission, by: PermittedBy) -> String {
+    let what = match permission {
+        Permission::Allow => "may charge",
+        Permission::Deny => "may not charge",
+        Permission::Green => "may charge from surplus only",
+    };
+    let why = match by {
+        PermittedBy::Nothing => return format!("It {what}."),
+        PermittedBy::Car => "as set for this car",
+        PermittedBy::DenyGroup => "as a member of \"Deny Charging\"",
+        PermittedBy::AllowGroup if permission == Permission::Allow => "as a member of \"Allow Charging\"",
+        PermittedBy::AllowGroup => "since only members of \"Allow Charging\" may",
+        PermittedBy::Guests => "as set for guests",
+    };
+    format!("It {what}, {why}.")
+}
+
+fn first_words(point: &Point) -> (&'static str, String) {
+    let least = point.terms.min_soc.unwrap_or(0.0);
+    let has = crate::terms::soc(&point.status);
+    ("min_soc", format!("its battery has {has:.0} % and is first brought to {least:.0} %"))
 }
 
 fn short(surplus: f64, needed: Watts, least: Amps) -> (&'static str, String) {
