@@ -25,6 +25,7 @@ use journal::{Entry, Store};
 use crate::args::ImportArgs;
 use crate::configuration::Configuration;
 use crate::drivers::Drivers;
+use crate::instance::stranger;
 use crate::run::{JOURNAL, now_ms};
 use past::{Past, only_new};
 use places::Places;
@@ -43,6 +44,9 @@ pub fn run(args: &ImportArgs, drivers: &Drivers) -> ExitCode {
     let past = Past::read(&places, now_ms());
     print!("{}", report(&configuration, config, &places, &past));
     past.problems.iter().for_each(|problem| eprintln!("{problem}"));
+    if let Some(warning) = stranger(&config.site.settings_path).filter(|_| args.apply) {
+        eprintln!("{warning}");
+    }
     let target = config.site.settings_path.join(JOURNAL);
     match bring(&target, past.entries, args.apply) {
         Ok((sessions, samples)) if args.apply => {

@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock};
@@ -25,6 +25,9 @@ impl Instance {
     /// # Errors
     /// A sentence that names the process that has it. A folder that cannot be written is only warned of.
     pub fn claim(folder: &Path) -> Result<Instance, String> {
+        if let Some(warning) = stranger(folder) {
+            log::warn!("{warning}");
+        }
         let path = folder.join(NAME);
         let opened = std::fs::create_dir_all(folder)
             .and_then(|()| File::options().read(true).write(true).create(true).truncate(false).mode(0o644).open(&path));
@@ -72,6 +75,19 @@ impl Instance {
     }
 }
 
+/// What to say when root writes into a folder that belongs to somebody else: what it makes there the service cannot read.
+pub fn stranger(folder: &Path) -> Option<String> {
+    let owner = std::fs::metadata(folder).ok()?.uid();
+    (owner != 0 && rustix::process::geteuid().is_root()).then(|| {
+        format!(
+            "this is root, and {} belongs to another user: files that are made now cannot be read by the service; use \
+             `sudo -u twcmanager twcmanager …` instead, and `sudo chown -R twcmanager: {}` mends what was done",
+            folder.display(),
+            folder.display()
+        )
+    })
+}
+
 /// Whether a process is the Python program, which takes no lock.
 fn is_older_program(id: u32) -> bool {
     let Ok(line) = std::fs::read(format!("/proc/{id}/cmdline")) else { return false };
@@ -95,6 +111,16 @@ mod tests {
         assert!(refusal.contains("config.settingsPath"), "{refusal}");
         drop(first);
         assert!(Instance::claim(folder.path()).is_ok());
+    }
+
+    #[test]
+    fn root_is_warned_of_a_folder_that_belongs_to_another() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(stranger(folder.path()), None, "its own");
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(folder.path(), Some(12_345), None).unwrap();
+            assert!(stranger(folder.path()).unwrap().contains("sudo -u twcmanager"));
+        }
     }
 
     #[test]

@@ -113,6 +113,7 @@ impl Logs {
             let mut scribe = SnapshotScribe::new(generation_is_delivery);
             while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(LOOK_EVERY) {
                 let snapshot = site.snapshot();
+                scribe.limit_lines(&snapshot).iter().for_each(|line| log::info!(target: "site::limit", "{line}"));
                 for note in scribe.on_snapshot(&snapshot) {
                     if let (Some(journal), Record::SlaveStatus(status)) = (&journal, &note.record)
                         && let Some(evse) = twc_names::evse_named(&snapshot, &status.evse)

@@ -21,6 +21,9 @@ pub fn run(named: Option<&Path>, removes: bool) -> ExitCode {
         return ExitCode::from(2);
     };
     let folder = config.site.settings_path;
+    if let Some(warning) = crate::instance::stranger(&folder) {
+        eprintln!("{warning}");
+    }
     let result = std::fs::create_dir_all(&folder)
         .map_err(|error| format!("{} cannot be made: {error}; check config.settingsPath", folder.display()))
         .and_then(|()| change(&AccessFile::in_folder(&folder), removes));

@@ -119,13 +119,14 @@ pub struct SnapshotScribe {
     generation_is_delivery: bool,
     green_at: Option<i64>,
     status_at: BTreeMap<String, i64>,
+    limit_told: Option<(i64, String)>,
 }
 
 impl SnapshotScribe {
     /// `generation_is_delivery` is `config.treatGenerationAsGridDelivery`: what counts as generation is export then.
     #[must_use]
     pub fn new(generation_is_delivery: bool) -> SnapshotScribe {
-        SnapshotScribe { generation_is_delivery, green_at: None, status_at: BTreeMap::new() }
+        SnapshotScribe { generation_is_delivery, green_at: None, status_at: BTreeMap::new(), limit_told: None }
     }
 
     /// What is to be written down of a snapshot; nothing while it is too soon after the last.
@@ -147,6 +148,19 @@ impl SnapshotScribe {
             }
         }
         notes
+    }
+
+    /// The lines that say what all cars may have together: when that changed, every 30 s at most. No sink has a table for it.
+    pub fn limit_lines(&mut self, snapshot: &Snapshot) -> Vec<String> {
+        let at = whole(snapshot.at);
+        let amps = snapshot.power.granted_amps.min(snapshot.power.limit_amps).max(0.0);
+        let limit = format!("Limiting charging to {amps:.2}A.");
+        let told = self.limit_told.as_ref();
+        if !is_due(told.map(|(at, _)| *at), at, GREEN_EVERY_S) || told.is_some_and(|(_, told)| *told == limit) {
+            return Vec::new();
+        }
+        self.limit_told = Some((at, limit.clone()));
+        vec![limit, format!("Charge when above {}A (minAmpsPerTWC).", snapshot.site.min_amps_each)]
     }
 
     fn green_energy(&self, at: i64, snapshot: &Snapshot) -> Option<Note> {
@@ -305,6 +319,22 @@ mod tests {
         assert_eq!(texts(&mut scribe, &snapshot(1_060.0)), [green, status]);
         // The clock was set back by an hour.
         assert_eq!(texts(&mut scribe, &snapshot(-2_540.0)), [green, status]);
+    }
+
+    #[test]
+    fn what_all_cars_may_have_is_said_when_it_changed_in_the_words_of_before() {
+        let mut scribe = SnapshotScribe::new(false);
+        let mut at = |at, granted_amps, limit_amps| {
+            let mut snapshot = snapshot(at);
+            (snapshot.power.granted_amps, snapshot.power.limit_amps) = (granted_amps, limit_amps);
+            snapshot.site.min_amps_each = 12.0;
+            scribe.limit_lines(&snapshot)
+        };
+        let least = "Charge when above 12A (minAmpsPerTWC).";
+        assert_eq!(at(1_000.0, 22.916, 32.0), ["Limiting charging to 22.92A.", least]);
+        assert_eq!(at(1_010.0, 25.0, 32.0), [""; 0], "too soon");
+        assert_eq!(at(1_030.0, 40.0, 32.0), ["Limiting charging to 32.00A.", least]);
+        assert_eq!(at(1_090.0, 40.0, 32.0), [""; 0], "the same");
     }
 
     #[test]
