@@ -24,6 +24,8 @@ pub enum Method {
     Options,
     /// Send back what arrived: known so that a handler can say that it is not done here.
     Trace,
+    /// Ask with a body (the QUERY method of HTTP): known for the same reason.
+    Query,
 }
 
 impl Method {
@@ -38,13 +40,14 @@ impl Method {
             Method::Delete => "DELETE",
             Method::Options => "OPTIONS",
             Method::Trace => "TRACE",
+            Method::Query => "QUERY",
         }
     }
 
     /// The method of this name; names are case-sensitive on the wire.
     pub(crate) fn from_token(token: &str) -> Option<Method> {
-        use Method::{Delete, Get, Head, Options, Patch, Post, Put, Trace};
-        [Get, Head, Post, Put, Patch, Delete, Options, Trace].into_iter().find(|method| method.as_str() == token)
+        use Method::{Delete, Get, Head, Options, Patch, Post, Put, Query, Trace};
+        [Get, Head, Post, Put, Patch, Delete, Options, Trace, Query].into_iter().find(|method| method.as_str() == token)
     }
 }
 

@@ -207,6 +207,7 @@ fn other_methods_are_told_which_there_are() {
         (Method::Get, "/settings/save", "POST"),
         (Method::Options, "/api/getStatus", "GET, HEAD"),
         (Method::Trace, "/api/v2/charge-now", "POST, DELETE"),
+        (Method::Query, "/api/v2/evses", "GET, HEAD"),
     ] {
         let answer = bench.ask(&Request::new(method, path));
         assert_eq!((answer.status, answer.header("allow")), (405, Some(allow)), "{method} {path}");
