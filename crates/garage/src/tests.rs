@@ -1,0 +1,6 @@
+//! Cars and sources in virtual time, and what a user would notice.
+
+mod any;
+mod days;
+mod manners;
+mod world;

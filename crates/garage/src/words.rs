@@ -1,0 +1,156 @@
+//! Why nothing is sent to a car, in sentences for people.
+
+use std::fmt;
+
+/// Why nothing is sent to a car now.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Why {
+    /// It does what is wanted.
+    AsWanted,
+    /// Nothing is wanted of it.
+    NothingWanted,
+    /// It is somewhere else.
+    Away,
+    /// It cannot be told where it is.
+    PlaceUnknown,
+    /// No cable.
+    Unplugged,
+    /// On direct current.
+    FastCharger,
+    /// It sleeps and is left to.
+    Asleep,
+    /// The car says that it is full.
+    Complete,
+    /// Its state of charge is at its limit.
+    LimitReached,
+    /// It waits for its own timer.
+    OwnTimer,
+    /// It was stopped on request.
+    Held,
+    /// It may not charge here, for this reason.
+    NotPermitted(String),
+    /// It is below the least state of charge and is not stopped.
+    BelowLeast,
+    /// The charging point gives no power.
+    NoPower,
+    /// It gets the time to start by itself.
+    OwnStart,
+    /// It gets the time to wake by itself.
+    WakeDelay,
+    /// It did not wake.
+    DidNotWake,
+    /// A try had no effect and the next comes later.
+    BackOff,
+    /// Starting was tried in vain.
+    StartGivenUp,
+    /// Stopping was tried in vain.
+    StopGivenUp,
+    /// It was started four times within an hour.
+    EnoughStarts,
+    /// The last change was a moment ago.
+    Spacing,
+    /// Its limit could not be set.
+    LimitGivenUp,
+    /// A question is under way.
+    Asking,
+    /// What a command did is looked at soon.
+    Looking,
+    /// Its state is too old to act on, and it cannot be read.
+    Blind,
+    /// The money is spent, apart from what is kept for what matters more.
+    BudgetSpent,
+    /// The money is to last until the month ends.
+    BudgetPace,
+    /// The maker wants money.
+    PaymentDue,
+    /// No source can do it now, for this reason if there is one.
+    NoWay(Option<String>),
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Why::AsWanted => "It does what is wanted.",
+            Why::NothingWanted => "Nothing is wanted of it.",
+            Why::Away => "It is away; cars are steered at home only.",
+            Why::PlaceUnknown => {
+                "It cannot be told whether it is at home: let a source tell its position (the scope vehicle_location of \
+                 Tesla's interface), or plug it in at a charging point that is told its VIN."
+            }
+            Why::Unplugged => "No cable is plugged in.",
+            Why::FastCharger => "It hangs on a fast charger.",
+            Why::Asleep => "It sleeps and is left to sleep.",
+            Why::Complete => "The car says that it is full.",
+            Why::LimitReached => "Its charge limit is reached.",
+            Why::OwnTimer => {
+                "It waits for the timer that was set in the car (`respectVehicleSchedule`); switch the timer off in the car \
+                 to charge now."
+            }
+            Why::Held => "It was stopped on request; start it, or plug it in anew.",
+            Why::NotPermitted(reason) => return write!(f, "It may not charge here: {reason}"),
+            Why::BelowLeast => "It is below the least state of charge (`minChargeLevel`) and is not stopped.",
+            Why::NoPower => "The charging point gives it no power.",
+            Why::OwnStart => "It has just got power and may start by itself.",
+            Why::WakeDelay => "It sleeps and may wake by itself before it is woken (`wakeDelayMins`).",
+            Why::DidNotWake => "It did not wake; it is tried again half an hour later.",
+            Why::BackOff => "The last try had no effect; the next comes later.",
+            Why::StartGivenUp => {
+                "It was told to start three times and did not. It is told again after it is plugged in anew, when the \
+                 policy changes, or when you start it."
+            }
+            Why::StopGivenUp => {
+                "It was told to stop three times and did not. Stop it in the car, or at the charging point."
+            }
+            Why::EnoughStarts => "It was started four times within an hour; that is enough for now.",
+            Why::Spacing => "Its current was changed a moment ago.",
+            Why::LimitGivenUp => "Its charge limit could not be set; set it in the car.",
+            Why::Asking => "A question is under way.",
+            Why::Looking => "What the last command did is looked at in a moment.",
+            Why::Blind => "What is known of it is too old to act on, and no source can read it.",
+            Why::BudgetSpent => {
+                "The budget for calls is spent, apart from what is kept for what matters more (`vehicle.budget`)."
+            }
+            Why::BudgetPace => "It is asked less often, so that the budget lasts until the month ends (`vehicle.budget`).",
+            Why::PaymentDue => {
+                "Tesla wants payment and has switched calls off until the month ends: add a means of payment at \
+                 developer.tesla.com, then resume calls here."
+            }
+            Why::NoWay(Some(reason)) => return write!(f, "No way leads to it now. {reason}"),
+            Why::NoWay(None) => {
+                "No source can command it: switch one on (`vehicle.teslaAPI`, `vehicle.teslaBLE`), or look at \
+                 `vehicle.commandPolicy`."
+            }
+        })
+    }
+}
+
+/// A request, for a sentence after "asked:".
+pub(crate) fn request(request: vehicle::Request) -> String {
+    use vehicle::Request;
+    match request {
+        Request::List => "which cars there are".to_owned(),
+        Request::Read { .. } => "how it is".to_owned(),
+        Request::ReadWakefulness => "whether it is awake".to_owned(),
+        Request::Wake => "to wake".to_owned(),
+        Request::Start => "to start charging".to_owned(),
+        Request::Stop => "to stop charging".to_owned(),
+        Request::SetAmps(amps) => format!("to take at most {amps}"),
+        Request::SetLimit(limit) => format!("to charge to {limit}"),
+    }
+}
+
+/// What came of it.
+pub(crate) fn outcome(outcome: &vehicle::Outcome) -> String {
+    use vehicle::{Outcome, Refusal};
+    match outcome {
+        Outcome::Done => "done".to_owned(),
+        Outcome::AlreadySo => "it was so already".to_owned(),
+        Outcome::Refused(Refusal::Complete) => "refused: full".to_owned(),
+        Outcome::Refused(Refusal::Unplugged) => "refused: no cable".to_owned(),
+        Outcome::Refused(Refusal::NoPower) => "refused: no power at the charging point".to_owned(),
+        Outcome::Refused(Refusal::NotPaired) => "refused: the car does not know our key".to_owned(),
+        Outcome::Refused(Refusal::Other) => "refused".to_owned(),
+        Outcome::Asleep => "it sleeps".to_owned(),
+        Outcome::Later { text, .. } | Outcome::Unsure { text } | Outcome::Barred { text } => text.clone(),
+    }
+}
