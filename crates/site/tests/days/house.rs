@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ems::EmsReading;
-use evse::{Activity, Capabilities, EvseId, EvseLimits, EvseStatus, Link, Plug, Target};
+use evse::{Activity, Capabilities, EvseId, EvseLimits, EvseStatus, Link, Plug, Target, Vin};
 use serde_json::{Map, Value, json};
 use site::{Event, Now, Output, Site, SiteSetup, Snapshot};
-use units::{Amps, PerPhase, Phases, Volts, WattHours, Watts};
+use units::{Amps, PerPhase, Percent, Phases, Volts, WattHours, Watts};
 
 pub const VOLTS: f64 = 230.0;
 
@@ -42,6 +42,14 @@ pub struct Car {
     pub starts: Vec<u64>,
     pub energy_wh: f64,
     pub link: Link,
+    pub vin: Option<&'static str>,
+    /// State of charge, and kilowatt-hours for one percent.
+    pub soc: Option<f64>,
+    /// It hangs on the wiring of the charging points.
+    pub is_on_circuit: bool,
+    /// It draws nothing, whatever it is offered; and says so.
+    pub refuses: bool,
+    pub says_no: bool,
     past: Vec<f64>,
 }
 
@@ -71,6 +79,7 @@ impl Car {
             plug: if self.is_plugged { Plug::PluggedIn } else { Plug::Unplugged },
             activity: match (self.is_plugged, drawn > 0.0, self.offered > 0.0) {
                 (false, ..) => Activity::Idle,
+                _ if self.says_no => Activity::Declined,
                 (_, true, _) => Activity::Charging,
                 (_, _, true) => Activity::WaitingForCar,
                 _ => Activity::WaitingForOffer,
@@ -85,10 +94,10 @@ impl Car {
             committed: amps(self.offered.max(self.drawn)),
             limits: self.limits(),
             energy_total: Some(WattHours::new(self.energy_wh).unwrap()),
-            vin: None,
-            soc: None,
-            is_estimate: false,
-            is_on_circuit: true,
+            vin: self.vin.and_then(Vin::parse),
+            soc: self.soc.and_then(|soc| Percent::new(soc).ok()),
+            is_estimate: !self.is_on_circuit,
+            is_on_circuit: self.is_on_circuit,
             capabilities: Capabilities { set_target: true, start: true, stop: true },
             details: BTreeMap::new(),
         }
@@ -216,6 +225,11 @@ impl House {
             starts: Vec::new(),
             energy_wh: 0.0,
             link: Link::Up,
+            vin: None,
+            soc: None,
+            is_on_circuit: true,
+            refuses: false,
+            says_no: false,
             past: Vec::new(),
         });
         self
@@ -261,7 +275,8 @@ impl House {
             }
             let limits = car.limits();
             car.offered = car.target.map_or(0.0, |target| target.amps(&limits).whole_amps_floor().get());
-            let wish = if car.is_plugged && car.offered >= 6.0 { car.offered.min(car.most) } else { 0.0 };
+            let wish =
+                if car.is_plugged && !car.refuses && car.offered >= 6.0 { car.offered.min(car.most) } else { 0.0 };
             let was = car.drawn;
             // Up by 4 A a second, down at once.
             car.drawn = if wish > was { wish.min(was + 4.0) } else { wish };
@@ -270,6 +285,8 @@ impl House {
             }
             car.past.push(car.drawn);
             car.energy_wh += car.watts() * hours;
+            // A battery of 50 kWh.
+            car.soc = car.soc.map(|soc| (soc + car.watts() * hours / 500.0).min(100.0));
         }
         let cars: f64 = self.cars.iter().map(Car::watts).sum();
         let (sun, load) = ((self.sun)(self.seconds), (self.load)(self.seconds));
@@ -312,6 +329,10 @@ impl House {
             self.tick();
         }
         self
+    }
+
+    pub fn status_of(&self, car: usize) -> EvseStatus {
+        self.cars[car].status(self.now.mono, 0)
     }
 
     pub fn drawn(&self, car: usize) -> f64 {
