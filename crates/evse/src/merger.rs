@@ -4,12 +4,16 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
 use units::{Amps, Phases};
 
+use self::scene::{Scene, doubt_event, doubt_text, view_of};
+pub use self::view::{AtConnector, MatchedBy, MergeNews, MergeSettings, TOLD_PHASES, View};
 use crate::matching::{Odds, SLACK, Said, Trail};
-use crate::merged::{MergeTable, Merged, Routing};
-use crate::{ControllerEvent, Detail, EventLevel, EvseId, EvseInstance, EvseStatus, Plug, Vin};
+use crate::merged::{MergeTable, Merged};
+use crate::{Detail, EvseId, EvseInstance, EvseStatus, Plug, Vin};
+
+mod scene;
+mod view;
 
 /// From this confidence on a car counts as being at a connector.
 const SURE: f64 = 0.8;
@@ -23,97 +27,6 @@ const MARGIN: f64 = 1.0;
 const PATIENCE: Duration = Duration::from_secs(600);
 /// Reports that wait for what the connectors saw after them.
 const MOST_WAITING: usize = 16;
-
-/// Name of the detail by which a car's own view says on how many phases it charges. Without it the number in its limits
-/// is only taken for granted.
-pub const TOLD_PHASES: &str = "phases";
-
-/// What people set about which car is where, and who steers it.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct MergeSettings {
-    /// Who steers a car that is seen twice, unless set for it below.
-    pub routing: Routing,
-    /// The same for one charging point, by its id.
-    pub routing_of_point: BTreeMap<EvseId, Routing>,
-    /// The same for one car; counts more.
-    pub routing_of_car: BTreeMap<Vin, Routing>,
-    /// Which car is at a charging point that cannot tell. A car's own view pinned to its own VIN says that it is on a
-    /// charger of its own.
-    pub pins: BTreeMap<EvseId, Vin>,
-    /// Phases that a car uses.
-    pub phases: BTreeMap<Vin, Phases>,
-}
-
-/// How it is known that a view belongs to a charging point.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum MatchedBy {
-    /// It is the charging point, or the car, itself.
-    Itself,
-    /// Both tell the same VIN.
-    Vin,
-    /// A person said so.
-    Pin,
-    /// Both did the same at the same times.
-    Behaviour,
-    /// It may be so: it gets no share of its own, and is not steered, until that is clear.
-    Possible,
-}
-
-/// One of the ways in which a car is seen.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct View {
-    /// Id of the instance.
-    pub id: EvseId,
-    /// The name people see.
-    pub name: String,
-    /// Its controller.
-    pub controller: String,
-    /// Whether it is the charging point, not the car's own interface.
-    pub is_local: bool,
-    /// How it is known to belong here.
-    pub by: MatchedBy,
-    /// How sure that is, 0 to 1.
-    pub confidence: f64,
-}
-
-/// What a charging point of ours sees of a car that is at it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct AtConnector {
-    /// Which charging point.
-    pub connector: EvseId,
-    /// Whether the car is plugged in.
-    pub plug: Plug,
-    /// Current that flows, the highest phase.
-    pub drawn: Option<Amps>,
-    /// Current that it is offered, per phase.
-    pub offered: Option<Amps>,
-    /// How sure it is that it is this car, 0 to 1.
-    pub confidence: f64,
-}
-
-/// What changed.
-#[derive(Clone)]
-pub enum MergeNews {
-    /// An EVSE is there or changed: one charging point with all views of its car, or a car on another charger.
-    Changed {
-        /// The whole.
-        instance: Arc<dyn EvseInstance>,
-        /// What it is made of, the one that names it first; then views that may belong to it.
-        views: Vec<View>,
-    },
-    /// An EVSE is no more, or became part of another.
-    Gone(EvseId),
-    /// Something people should hear of.
-    Event(ControllerEvent),
-    /// A car is at a charging point of ours, or no longer.
-    AtConnector {
-        /// The car.
-        vin: Vin,
-        /// What is seen of it there; `None` when it is at none of ours.
-        at: Option<AtConnector>,
-    },
-}
 
 /// A car's own view, and what it said.
 #[derive(Default)]
@@ -546,89 +459,6 @@ impl Merger {
         }
         self.at = at;
     }
-}
-
-/// All instances at one moment, and which car belongs where.
-struct Scene<'a> {
-    instances: &'a [Arc<dyn EvseInstance>],
-    statuses: &'a [Arc<EvseStatus>],
-    /// Car to charging point, with how and how surely that is known.
-    by: BTreeMap<EvseId, (EvseId, MatchedBy, f64)>,
-}
-
-impl Scene<'_> {
-    fn is_local(&self, index: usize) -> bool {
-        self.instances.get(index).is_some_and(|instance| instance.is_local())
-    }
-
-    fn status(&self, id: &EvseId) -> Option<&EvseStatus> {
-        self.statuses.iter().find(|status| status.id == *id).map(|status| &**status)
-    }
-
-    fn is_taken(&self, connector: &EvseId) -> bool {
-        self.by.values().any(|(at, ..)| at == connector)
-    }
-
-    /// Cars that are or may be plugged in somewhere, and nothing says where.
-    fn unclear_cars(&self, settings: &MergeSettings) -> Vec<EvseId> {
-        let is_known = |status: &EvseStatus| {
-            let is_on_its_own = status.vin.is_some() && settings.pins.get(&status.id) == status.vin.as_ref();
-            let is_told = |(index, other): (usize, &Arc<EvseStatus>)| {
-                self.is_local(index) && other.vin.is_some() && other.vin == status.vin && other.plug != Plug::Unplugged
-            };
-            is_on_its_own
-                || self.by.contains_key(&status.id)
-                || (status.plug == Plug::Unplugged && !status.is_charging())
-                || self.statuses.iter().enumerate().any(is_told)
-        };
-        let unclear =
-            self.statuses.iter().enumerate().filter(|(index, status)| !self.is_local(*index) && !is_known(status));
-        unclear.map(|(_, status)| status.id.clone()).collect()
-    }
-
-    /// Charging points that have or may have a car, and do not tell which.
-    fn blind_connectors(&self, settings: &MergeSettings) -> Vec<EvseId> {
-        let is_blind = |(index, status): &(usize, &Arc<EvseStatus>)| {
-            self.is_local(*index)
-                && status.vin.is_none()
-                && status.plug != Plug::Unplugged
-                && !settings.pins.contains_key(&status.id)
-                && !self.is_taken(&status.id)
-        };
-        self.statuses.iter().enumerate().filter(is_blind).map(|(_, status)| status.id.clone()).collect()
-    }
-}
-
-fn view_of(status: &EvseStatus, is_local: bool, by: MatchedBy, confidence: f64) -> View {
-    // Two digits tell all there is to tell, and do not change with every report.
-    let confidence = (confidence * 100.0).round() / 100.0;
-    let (id, name, controller) = (status.id.clone(), status.name.clone(), status.controller.clone());
-    View { id, name, controller, is_local, by, confidence }
-}
-
-fn doubt_event(car: &EvseId, status: Option<&EvseStatus>, text: String, cleared: bool) -> ControllerEvent {
-    ControllerEvent {
-        controller: status.map_or_else(String::new, |status| status.controller.clone()),
-        evse: Some(car.clone()),
-        level: EventLevel::Warning,
-        code: "ambiguous_car",
-        text,
-        cleared,
-    }
-}
-
-fn doubt_text(car: &EvseId, scene: &Scene<'_>, connectors: &[EvseId]) -> String {
-    let name = |id: &EvseId| scene.status(id).map_or_else(|| id.to_string(), |status| status.name.clone());
-    let vin = scene.status(car).and_then(|status| status.vin.as_ref()).map_or("its VIN", Vin::as_str);
-    let places: Vec<String> = connectors.iter().map(|id| format!("\"{}\"", name(id))).collect();
-    let first = connectors.first().map_or("", EvseId::as_str);
-    format!(
-        "{} may be the car at {}, which tells no VIN, so it gets no power of its own until that is clear. Say where it is \
-         under `evsePins` in the settings: {{\"{first}\": \"{vin}\"}} when it is there, {{\"{car}\": \"{vin}\"}} when it is on \
-         another charger.",
-        name(car),
-        places.join(" or ")
-    )
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use units::{PerPhase, Volts, Watts};
 
 use super::*;
-use crate::{Activity, Capabilities, EvseError, EvseLimits, Link, Target};
+use crate::{Activity, Capabilities, ControllerEvent, EvseError, EvseLimits, Link, Target};
 
 const RED: &str = "LRW3F7EK0NC000001";
 const BLUE: &str = "LRW3F7EK0NC000002";

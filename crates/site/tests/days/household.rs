@@ -29,7 +29,7 @@ const GREEN: &str = "LRW3F7EK0NC000003";
 const STEP: u64 = 30;
 /// A cloud reports so often.
 const REPORTS: u64 = 300;
-const WIRING: f64 = 20.0;
+const WIRING: f64 = 14.0;
 const FUSE: f64 = 28.0;
 const DAY: u64 = 86_400;
 
@@ -154,7 +154,7 @@ impl Household {
         let config = settings(json!({}));
         let setup = SiteSetup {
             max_amps_all: Amps::new(WIRING).unwrap(),
-            max_amps_each: Amps::from_whole(20),
+            max_amps_each: Amps::new(WIRING).unwrap(),
             grid_fuse: Amps::new(FUSE).ok(),
             fail_safe: Amps::from_whole(6),
             phases: Phases::Three,
@@ -208,14 +208,14 @@ impl Household {
     fn sun(&self) -> f64 {
         let hour = self.second as f64 % DAY as f64 / 3600.0;
         let clear = 11_000.0 * ((hour - 5.0) / 16.5 * std::f64::consts::PI).sin().max(0.0);
-        let is_cloudy = self.second / DAY % 2 == 1 && self.second / 420 % 3 == 0;
+        let is_cloudy = self.second / DAY % 2 == 1 && (self.second / 420).is_multiple_of(3);
         if is_cloudy { clear * 0.3 } else { clear }
     }
 
     /// Amps of the house on each phase: an oven on L1, a heat pump on all.
     fn house(&self) -> [f64; 3] {
         let oven = if self.second / 900 % 20 == 3 { 13.0 } else { 0.0 };
-        let pump = if self.second / 1200 % 5 == 0 { 5.0 } else { 0.0 };
+        let pump = if (self.second / 1200).is_multiple_of(5) { 5.0 } else { 0.0 };
         [1.0 + oven + pump, 0.6 + pump, 0.8 + pump]
     }
 
@@ -395,7 +395,7 @@ impl Household {
         let could: Vec<f64> = self.cars.iter().enumerate().map(|(index, car)| could(index, car)).collect();
         let worst = self.grid_amps_with(&could).into_iter().fold(0.0, f64::max);
         assert!(worst <= FUSE + 1e-6, "second {}: {worst} A through the main fuse", self.second);
-        if !self.second.is_multiple_of(2 * STEP) {
+        if !self.second.is_multiple_of(4 * STEP) {
             return;
         }
 
