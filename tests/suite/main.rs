@@ -6,3 +6,4 @@ mod crash;
 mod faults;
 mod interface;
 mod mqtt;
+mod old_page;
