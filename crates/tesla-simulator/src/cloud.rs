@@ -419,3 +419,6 @@ pub(crate) fn plain_command(name: &str, body: &Value) -> Option<CarCommand> {
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+#[cfg(test)]
+mod tests;

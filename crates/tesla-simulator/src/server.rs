@@ -1,5 +1,6 @@
 //! The cloud on loopback: one address for each door, a thread for each connection.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -53,7 +54,9 @@ struct Inside {
     /// Time added by hand.
     added: Duration,
     is_over: bool,
-    connections: Vec<TcpStream>,
+    /// Open connections, to be closed when it ends.
+    connections: BTreeMap<u64, TcpStream>,
+    accepted: u64,
 }
 
 impl Running {
@@ -73,7 +76,8 @@ impl Running {
             began: Instant::now(),
             added: Duration::ZERO,
             is_over: false,
-            connections: Vec::new(),
+            connections: BTreeMap::new(),
+            accepted: 0,
         };
         let shared = Arc::new(Shared { inside: Mutex::new(inside), over: Condvar::new() });
         let threads = DOORS
@@ -246,17 +250,24 @@ impl Running {
     }
 }
 
-impl Drop for Running {
-    fn drop(&mut self) {
+impl Running {
+    /// Ends it: answers held back are dropped, connections closed. Dropping it does the same and waits for its threads.
+    pub fn end(&self) {
         {
             let mut inside = self.shared.lock();
             inside.is_over = true;
-            for connection in inside.connections.drain(..) {
+            for connection in std::mem::take(&mut inside.connections).into_values() {
                 // One that has ended by itself is as good.
                 let _ended = connection.shutdown(Shutdown::Both);
             }
         }
         self.shared.over.notify_all();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.end();
         for address in self.addresses {
             // Wakes the thread that waits for a connection.
             drop(TcpStream::connect(address));
@@ -292,25 +303,31 @@ impl Inside {
 fn accept(listener: &TcpListener, door: Door, shared: &Arc<Shared>) {
     for stream in listener.incoming() {
         let Ok(stream) = stream else { continue };
-        {
+        let number = {
             let mut inside = shared.lock();
             if inside.is_over {
                 return;
             }
             match stream.try_clone() {
-                Ok(twin) => inside.connections.push(twin),
+                Ok(twin) => {
+                    inside.accepted += 1;
+                    let number = inside.accepted;
+                    inside.connections.insert(number, twin);
+                    number
+                }
                 Err(error) => {
                     log::warn!("simulated cloud: connection dropped: {error}");
                     continue;
                 }
             }
-        }
+        };
         let for_thread = Arc::clone(shared);
         // Ends with its connection, at the latest when the cloud does.
         let spawned = std::thread::Builder::new().name(format!("tesla-{door:?}").to_lowercase()).spawn(move || {
             serve(&stream, door, &for_thread);
             // The twin would keep it open.
             let _ended = stream.shutdown(Shutdown::Both);
+            for_thread.lock().connections.remove(&number);
         });
         if let Err(error) = spawned {
             log::warn!("simulated cloud: no thread for a connection: {error}");

@@ -754,3 +754,6 @@ fn number_of(vin: &str) -> u64 {
         number.wrapping_mul(31).wrapping_add(u64::from(byte)) % 1_000_000_000_000_000_000
     }) | (1 << 60)
 }
+
+#[cfg(test)]
+mod tests;
