@@ -300,8 +300,7 @@ impl Budget {
     fn even_day(&self) -> Option<f64> {
         let prices = &self.allowance.prices;
         let of_month = self.allowance.month.money.map(|money| {
-            let before_today =
-                prices.cost(self.used_in_month()).saturating_sub(prices.cost(self.used_today()));
+            let before_today = prices.cost(self.used_in_month()).saturating_sub(prices.cost(self.used_today()));
             let days = self.ledger.day.map_or(30, Day::days_left);
             money.saturating_sub(before_today) as f64 / f64::from(days)
         });
@@ -321,7 +320,9 @@ impl Budget {
                 used,
                 cost,
                 caps,
-                used_percent: caps.money.map(|money| if money == 0 { 100.0 } else { cost as f64 * 100.0 / money as f64 }),
+                used_percent: caps
+                    .money
+                    .map(|money| if money == 0 { 100.0 } else { cost as f64 * 100.0 / money as f64 }),
                 entries: entries.iter().filter(|entry| !entry.spent().is_nothing()).cloned().collect(),
             }
         };

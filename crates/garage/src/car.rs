@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use units::{Amps, Percent};
 use vehicle::{
-    Answer, CarKey, ChargingState, Home, Nearness, Outcome, Refusal, Report, Request, VehicleState, Wakefulness, Whereabouts,
+    Answer, CarKey, ChargingState, Home, Nearness, Outcome, Refusal, Report, Request, VehicleState, Wakefulness,
+    Whereabouts,
 };
 
 use crate::ladder::Ladder;
@@ -105,7 +106,8 @@ pub(crate) struct Car {
     pub(crate) open: Option<Open>,
     pub(crate) person: Option<Request>,
     pub(crate) check: Option<Check>,
-    pub(crate) plug_in_look: Option<Instant>,
+    /// Something happened to it, a plug-in or waking: one look is due.
+    pub(crate) news_look: Option<Instant>,
     /// When it was last asked how it is, and how often in vain.
     pub(crate) looked_at: Option<Instant>,
     pub(crate) vain_looks: u32,
@@ -142,7 +144,7 @@ impl Car {
             open: None,
             person: None,
             check: None,
-            plug_in_look: None,
+            news_look: None,
             looked_at: None,
             vain_looks: 0,
             asleep_since: None,
@@ -162,7 +164,12 @@ impl Car {
         if report.taken_at.is_some() && report.facts.wakefulness != Some(Wakefulness::Asleep) {
             self.vain_looks = 0;
         }
+        let slept = self.asleep_since.is_some();
         self.note_sleep(now);
+        if slept && self.asleep_since.is_none() && report.facts.charging.is_none() {
+            // Somebody woke it, perhaps to drive: one look at what it is up to.
+            self.news_look = Some(now + AFTER_WAKING);
+        }
         if let (Some(before), Some((limit, _))) = (limit, self.known_limit())
             && limit > before
         {
@@ -187,7 +194,7 @@ impl Car {
         match (before, self.plugged()) {
             (Some(false), Some(true)) => {
                 self.plugged_in(now);
-                self.plug_in_look = Some(now + AFTER_PLUG_IN);
+                self.news_look = Some(now + AFTER_PLUG_IN);
             }
             (Some(true), Some(false)) => self.plugged_in(now),
             _ => {}
@@ -199,7 +206,7 @@ impl Car {
         self.re_arm();
         self.rate.forget();
         self.was_sent_off = false;
-        self.plug_in_look = None;
+        self.news_look = None;
         self.powered_since = self.powered_since.map(|_| now);
         self.ways.values_mut().for_each(|way| way.hurdle.forgive(false));
     }
@@ -267,7 +274,8 @@ impl Car {
 
     /// Asleep or without a network. A car that draws at our charging point does not sleep.
     pub(crate) fn is_asleep(&self) -> bool {
-        let draws = matches!(self.connector, Some(ConnectorView { draw: Some(draw), plugged: true, .. }) if draw >= FLOWS);
+        let draws =
+            matches!(self.connector, Some(ConnectorView { draw: Some(draw), plugged: true, .. }) if draw >= FLOWS);
         self.asleep_since.is_some() && !draws
     }
 
@@ -292,7 +300,8 @@ impl Car {
     /// Whether what is known is new enough to act on.
     pub(crate) fn is_fresh(&self, now: Instant, sources: &BTreeMap<Arc<str>, SourceState>) -> bool {
         let is_measured = matches!(self.connector, Some(ConnectorView { draw: Some(_), plugged: true, .. }));
-        let is_told = self.state.charging.as_ref().is_some_and(|seen| seen.at.is_some() && self.tells(sources, &seen.source));
+        let is_told =
+            self.state.charging.as_ref().is_some_and(|seen| seen.at.is_some() && self.tells(sources, &seen.source));
         let is_new = self.heard_at().is_some_and(|at| now.saturating_duration_since(at) <= FRESH);
         is_measured || is_new || is_told
     }
@@ -304,7 +313,8 @@ impl Car {
         while self.starts.front().is_some_and(|at| now.saturating_duration_since(*at) >= HOUR) {
             self.starts.pop_front();
         }
-        let offers = self.connector.is_none_or(|view| !view.plugged || view.offered.is_none_or(|offered| offered >= FLOWS));
+        let offers =
+            self.connector.is_none_or(|view| !view.plugged || view.offered.is_none_or(|offered| offered >= FLOWS));
         let is_powered = matches!(self.wish, Wish::Granted(amps) if amps > Amps::ZERO) && offers;
         self.powered_since = is_powered.then(|| self.powered_since.unwrap_or(now));
         let is_idle = matches!(self.wish, Wish::Granted(amps) if amps <= Amps::ZERO);
@@ -335,6 +345,8 @@ impl Car {
             Request::Start => {
                 self.start.asked(now);
                 self.starts.push_back(now);
+                // That it draws from now on is our doing, not a stop that failed.
+                self.stop.re_arm();
             }
             Request::Stop => {
                 self.stop.asked(now);
@@ -346,7 +358,7 @@ impl Car {
             Request::Read { .. } | Request::ReadWakefulness => {
                 self.looked_at = Some(now);
                 self.vain_looks = self.vain_looks.saturating_add(1);
-                self.plug_in_look = None;
+                self.news_look = None;
             }
             Request::Wake | Request::List => {}
         }
@@ -356,13 +368,18 @@ impl Car {
         if open.request.is_command() {
             self.check = None;
         }
-        self.last =
-            Some(Last { request: open.request, source: Arc::clone(&open.source), at: now, outcome: None });
+        self.last = Some(Last { request: open.request, source: Arc::clone(&open.source), at: now, outcome: None });
         self.open = Some(open);
     }
 
     /// An answer came, or none in time. Returns how long its source as a whole wants to be left alone.
-    pub(crate) fn answered(&mut self, now: Instant, open: &Open, answer: &Answer, has_free_look: bool) -> Option<Instant> {
+    pub(crate) fn answered(
+        &mut self,
+        now: Instant,
+        open: &Open,
+        answer: &Answer,
+        has_free_look: bool,
+    ) -> Option<Instant> {
         let request = open.request;
         if let Some(last) = &mut self.last {
             last.outcome = Some(answer.outcome.clone());
@@ -401,6 +418,7 @@ impl Car {
                 }
                 if request == Request::Wake {
                     self.wake_failed_at = Some(now);
+                    self.person = None;
                 }
                 if request.is_command() {
                     self.check = Some(Check { since: now, at: now + LOOK_AFTER, is_must: true });
@@ -447,7 +465,6 @@ impl Car {
                 self.found(now, &open.source, Wakefulness::Awake);
                 self.wake_failed_at = None;
                 self.not_before = Some(now + AFTER_WAKING);
-                self.plug_in_look = Some(now + AFTER_WAKING);
             }
             Request::Read { .. } => self.check = None,
             Request::ReadWakefulness | Request::List => {}

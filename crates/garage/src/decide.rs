@@ -122,20 +122,20 @@ impl Car {
         }
         match self.intent(world) {
             Intent::Nothing(why) => {
-                self.plan_plug_in_look(world, &mut agenda);
+                self.plan_news_look(world, &mut agenda);
                 agenda.wait(None, why);
             }
             Intent::Stop => {
                 self.plan_stop(world, &mut agenda);
-                self.plan_plug_in_look(world, &mut agenda);
+                self.plan_news_look(world, &mut agenda);
             }
             Intent::AtMost(amps) => {
                 self.plan_rate(world, amps, false, &mut agenda);
-                self.plan_plug_in_look(world, &mut agenda);
+                self.plan_news_look(world, &mut agenda);
                 agenda.wait(None, Why::NothingWanted);
             }
             Intent::Run(amps) => {
-                self.plan_plug_in_look(world, &mut agenda);
+                self.plan_news_look(world, &mut agenda);
                 if self.flows() == Some(true) {
                     self.plan_rate(world, amps, true, &mut agenda);
                 } else {
@@ -175,9 +175,9 @@ impl Car {
         check.is_must
     }
 
-    /// One look after a plug-in, unless the car told by itself meanwhile.
-    fn plan_plug_in_look(&self, world: &World, agenda: &mut Agenda) {
-        let Some(at) = self.plug_in_look.filter(|_| !self.is_asleep() || self.is_at_connector()) else { return };
+    /// One look after a plug-in and after waking.
+    fn plan_news_look(&self, world: &World, agenda: &mut Agenda) {
+        let Some(at) = self.news_look.filter(|_| !self.is_asleep() || self.is_at_connector()) else { return };
         if world.now < at {
             agenda.wait(Some(at), Why::Looking);
         } else if !self.is_asleep() {
@@ -209,7 +209,8 @@ impl Car {
             Step::GivenUp => agenda.wait(None, Why::StopGivenUp),
             Step::Now => {
                 // What cannot be looked at is told all the same: too much current is worse than one call.
-                if !self.is_fresh(world.now, world.sources) && self.vain_looks == 0 {
+                let is_fresh = self.is_fresh(world.now, world.sources) && !self.is_unproven(self.stop.asked_at());
+                if !is_fresh && self.vain_looks == 0 {
                     self.plan_look(world, agenda);
                 }
                 agenda.ask(Request::Stop, Purpose::Stop);
@@ -298,6 +299,9 @@ impl Car {
         if !self.is_fresh(now, world.sources) {
             return self.plan_look(world, agenda);
         }
+        if self.is_unproven(self.start.asked_at()) && self.may_look(world) {
+            return agenda.ask(self.read(), Purpose::Looking);
+        }
         // A car alone on its charger begins with what it was last set to: first make sure that this is not too much.
         if !self.is_at_connector() {
             let possible = self.state.amps_possible.as_ref().map(|seen| seen.value).filter(|amps| *amps >= FLOWS);
@@ -310,6 +314,17 @@ impl Car {
             }
         }
         agenda.ask(Request::Start, Purpose::Start);
+    }
+
+    /// Whether nothing was told since a command that would show what it did.
+    fn is_unproven(&self, asked_at: Option<Instant>) -> bool {
+        let is_measured = self.is_at_connector() && self.connector.is_some_and(|view| view.draw.is_some());
+        let told_at = self.charging().map(|(_, at)| at);
+        !is_measured && asked_at.is_some_and(|asked| told_at.is_none_or(|told| told <= asked))
+    }
+
+    fn may_look(&self, world: &World) -> bool {
+        self.vain_looks < MOST_VAIN_LOOKS && route::could(&self.ways, world.sources, world.settings.policy, self.read())
     }
 
     /// Too little is known to act: look first.

@@ -6,9 +6,7 @@ use std::time::{Duration, Instant};
 
 use evse::EventLevel;
 use units::{Amps, Percent};
-use vehicle::{
-    Abilities, Answer, Ask, CarKey, Home, Nearness, Outcome, Report, Request, Spent, Trouble, Wakefulness,
-};
+use vehicle::{Abilities, Answer, Ask, CarKey, Home, Nearness, Outcome, Report, Request, Spent, Trouble, Wakefulness};
 
 use crate::budget::{self, Budget, Denied};
 use crate::car::{Car, ConnectorView, Open};
@@ -46,7 +44,12 @@ pub struct Garage {
 impl Garage {
     /// An empty garage. `kept` is what the last [`Output::Keep`] gave away, `sources` the names of those that can be asked.
     #[must_use]
-    pub fn new(now: Instant, settings: GarageSettings, kept: Kept, sources: impl IntoIterator<Item = Arc<str>>) -> Self {
+    pub fn new(
+        now: Instant,
+        settings: GarageSettings,
+        kept: Kept,
+        sources: impl IntoIterator<Item = Arc<str>>,
+    ) -> Self {
         let mut settings = settings;
         settings.home.position = settings.home.position.or(kept.home);
         Garage {
@@ -292,9 +295,10 @@ impl Garage {
     /// Which car a report is about: a name stands for the one car of that name that is known by its VIN.
     fn place_of(&mut self, _now: Instant, report: &Report) -> Option<CarKey> {
         let CarKey::Name(name) = &report.car else { return Some(report.car.clone()) };
-        let mut same = self.cars.values().filter(|car| {
-            car.key.vin().is_some() && car.state.name.as_ref().is_some_and(|seen| seen.value == *name)
-        });
+        let mut same = self
+            .cars
+            .values()
+            .filter(|car| car.key.vin().is_some() && car.state.name.as_ref().is_some_and(|seen| seen.value == *name));
         match (same.next(), same.next()) {
             (Some(car), None) => Some(car.key.clone()),
             (Some(_), Some(_)) => {
@@ -358,9 +362,10 @@ impl Garage {
             self.settings.home.position = Some(position);
             self.home = self.settings.home.home();
             self.keep();
-            let text = "Home is taken to be where this car stands parked. If that is wrong, set the home position in the \
+            let text =
+                "Home is taken to be where this car stands parked. If that is wrong, set the home position in the \
                         settings."
-                .to_owned();
+                    .to_owned();
             self.notice(Some(key.clone()), EventLevel::Info, "home_found", text, false);
         }
     }
@@ -402,8 +407,11 @@ impl Garage {
         let mut next = now + LOOK_THROUGH;
         self.time_out(now);
         self.ask_lists(now, &mut next);
-        let keys: Vec<CarKey> = self.cars.keys().cloned().collect();
-        for key in keys {
+        // Where money is short, who was looked at longest ago has the first claim to it.
+        let mut keys: Vec<(Option<Instant>, CarKey)> =
+            self.cars.values().map(|car| (car.looked_at, car.key.clone())).collect();
+        keys.sort();
+        for (_, key) in keys {
             self.step_car(now, &key);
             if let Some(car) = self.cars.get(&key) {
                 next = car.next_at.into_iter().chain([next]).min().unwrap_or(next);
@@ -498,8 +506,10 @@ impl Garage {
         let asks = std::mem::take(&mut agenda.asks);
         let is_sent = asks.into_iter().any(|plan| self.try_to_ask(now, key, plan, &mut agenda));
         let Some(car) = self.cars.get_mut(key) else { return };
-        car.next_at = agenda.waits.iter().filter_map(|(until, _)| *until).min();
-        let why = if is_sent { Why::Asking } else { agenda.waits.into_iter().next().map_or(Why::AsWanted, |(_, why)| why) };
+        let lost_at = car.open.as_ref().map(|open| open.asked_at + ANSWER_PATIENCE);
+        car.next_at = agenda.waits.iter().filter_map(|(until, _)| *until).chain(lost_at).min();
+        let why =
+            if is_sent { Why::Asking } else { agenda.waits.into_iter().next().map_or(Why::AsWanted, |(_, why)| why) };
         if car.why != why {
             car.why = why;
             self.changed.insert(key.clone());
@@ -533,9 +543,8 @@ impl Garage {
         let estimate = budget::estimate(plan.request);
         for name in names {
             let Some(Way { abilities, .. }) = car.ways.get(&name) else { continue };
-            let is_asleep_there = matches!(plan.request, Request::Read { .. })
-                && car.is_asleep()
-                && abilities.nearness != Nearness::Copy;
+            let is_asleep_there =
+                matches!(plan.request, Request::Read { .. }) && car.is_asleep() && abilities.nearness != Nearness::Copy;
             if is_asleep_there {
                 continue;
             }
@@ -567,7 +576,8 @@ impl Garage {
             self.keep();
         }
         let Some(car) = self.cars.get_mut(key) else { return };
-        let open = Open { id, source: Arc::clone(&source), request: plan.request, purpose: plan.purpose, asked_at: now };
+        let open =
+            Open { id, source: Arc::clone(&source), request: plan.request, purpose: plan.purpose, asked_at: now };
         car.sent(now, open);
         self.changed.insert(key.clone());
         self.outputs.push_back(Output::Ask { source, ask: Ask { id, car: alias, request: plan.request } });

@@ -82,13 +82,12 @@ impl Limits {
             Whereabouts::Unknown => return LimitStep::Fine,
         };
         let Some(current) = self.current(known) else { return LimitStep::Fine };
-        let is_pending = |limit: Percent| self.asked.is_some_and(|asked| asked.limit == limit && asked.done_at.is_none());
+        let is_pending =
+            |limit: Percent| self.asked.is_some_and(|asked| asked.limit == limit && asked.done_at.is_none());
         match (wish, entry.copied()) {
             (None, None) => LimitStep::Fine,
             (Some(wish), None) if wish == current => LimitStep::Fine,
-            (Some(wish), None) => {
-                self.set(now, wish, current, Remembered { outside: current, applied: Some(wish) })
-            }
+            (Some(wish), None) => self.set(now, wish, current, Remembered { outside: current, applied: Some(wish) }),
             (Some(wish), Some(entry)) if entry.applied == Some(wish) => {
                 if wish == current {
                     LimitStep::Fine

@@ -12,7 +12,7 @@ const DRIVING: Duration = Duration::from_secs(900);
 const SHORTEST_IDLE: Duration = Duration::from_secs(900);
 /// Asleep: whether it woke is all that is asked.
 const ASLEEP: Duration = Duration::from_secs(1800);
-const LONG_ASLEEP: Duration = Duration::from_secs(3600);
+const LONG_ASLEEP: Duration = Duration::from_secs(2700);
 const LONG_ASLEEP_AFTER: Duration = Duration::from_secs(4 * 3600);
 /// After a question that brought no news.
 const RETRY: Duration = Duration::from_secs(300);

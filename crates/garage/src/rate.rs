@@ -94,7 +94,11 @@ impl Rate {
         let after = |pause: Duration| self.last.map_or(now, |last| last.asked_at + pause);
         let send_at = |at: Instant, purpose| if now < at { RateStep::At(at) } else { RateStep::Send(target, purpose) };
         let Some(believed) = self.believed(told_by_car) else {
-            return if self.failures < MOST_FAILURES { send_at(after(SPACING), Purpose::Reduce) } else { RateStep::Fine };
+            return if self.failures < MOST_FAILURES {
+                send_at(after(SPACING), Purpose::Reduce)
+            } else {
+                RateStep::Fine
+            };
         };
         if target == believed || target > believed && target < believed + Amps::from_whole(1) {
             return RateStep::Fine;

@@ -34,6 +34,7 @@ pub(crate) struct Standing {
     /// Broken by news of moving only: good for sources that tell by themselves when a car moves.
     since_news: Option<Instant>,
     heard: Option<Instant>,
+    was_asleep: bool,
     radio_at: Option<Instant>,
 }
 
@@ -52,18 +53,23 @@ impl Standing {
             (Some(plugged), _) => Some(plugged),
             (None, charging) => charging.map(|charging| charging != ChargingState::Disconnected),
         };
-        let stands = has_cable == Some(true)
-            || facts.parked == Some(true)
-            || facts.wakefulness == Some(Wakefulness::Asleep);
+        let is_asleep = facts.wakefulness == Some(Wakefulness::Asleep);
+        let stands = has_cable == Some(true) || facts.parked == Some(true) || is_asleep;
         let moves = facts.parked == Some(false) || has_cable == Some(false) && facts.parked != Some(true);
         if facts.parked == Some(false) || moves && !stands {
             (self.since, self.since_news) = (None, None);
         } else if stands {
-            if self.heard.is_some_and(|heard| at.saturating_duration_since(heard) > LONGEST_GAP) {
+            // A car that slept before and after is taken to have slept on; it is looked at once it wakes.
+            let slept_on = self.was_asleep && is_asleep;
+            let was_silent = self.heard.is_some_and(|heard| at.saturating_duration_since(heard) > LONGEST_GAP);
+            if was_silent && !slept_on {
                 self.since = None;
             }
             self.since.get_or_insert(at);
             self.since_news.get_or_insert(at);
+        }
+        if facts.wakefulness.is_some() {
+            self.was_asleep = is_asleep;
         }
         if stands || moves {
             self.heard = Some(at);

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use units::{Amps, Percent};
 use vehicle::{
-    Answer, Ask, CarKey, ChargingState, Facts, Nearness, Outcome, Position, Refusal, Report, Request, Spent, Wakefulness,
+    Answer, Ask, CarKey, ChargingState, Facts, Nearness, Outcome, Position, Refusal, Report, Request, Spent,
+    Wakefulness,
 };
 
 use super::world::{HOME, cloud, key, radio, settings};
@@ -51,10 +52,10 @@ fn events() -> impl Strategy<Value = Event> {
 }
 
 struct Check {
-    start: Instant,
     now: Instant,
     garage: Garage,
-    open: BTreeMap<CarKey, (Arc<str>, Ask)>,
+    /// By car: whom it was asked, what, and when.
+    open: BTreeMap<CarKey, (Arc<str>, Ask, Instant)>,
     lists: Vec<(Arc<str>, Ask)>,
     /// What was last told about sleep, and whether current was seen to flow at a charging point.
     asleep: BTreeMap<CarKey, bool>,
@@ -63,6 +64,7 @@ struct Check {
     spent: Spent,
 }
 
+const PATIENCE: Duration = Duration::from_secs(180);
 const DOLLARS: u64 = 300_000;
 
 impl Check {
@@ -74,7 +76,6 @@ impl Check {
         let mut garage = Garage::new(start, settings, Kept::default(), names);
         garage.set_today(Day { year: 2026, month: 11, day: 21 });
         Check {
-            start,
             now: start,
             garage,
             open: BTreeMap::new(),
@@ -95,9 +96,6 @@ impl Check {
                     self.now = self.garage.next_timeout().max(self.now + Duration::from_millis(1)).min(until);
                     self.garage.handle_timeout(self.now);
                     self.drain();
-                    // What was never answered is over for the garage after three minutes.
-                    let lost = self.now;
-                    self.garage.handle_timeout(lost);
                 }
             }
             Event::Report { car, is_asleep, charging, is_home, soc } => {
@@ -112,17 +110,24 @@ impl Check {
                     ..Facts::default()
                 };
                 self.asleep.insert(key(car), is_asleep);
-                let report =
-                    Report { car: key(car), source: "telemetry".into(), nearness: Nearness::Car, taken_at: Some(now), facts };
+                let report = Report {
+                    car: key(car),
+                    source: "telemetry".into(),
+                    nearness: Nearness::Car,
+                    taken_at: Some(now),
+                    facts,
+                };
                 self.garage.handle_report(now, &report);
                 for (name, abilities) in [cloud(), radio()] {
                     self.garage.handle_abilities(&key(car), &name.into(), abilities);
                 }
             }
             Event::Answer(kind) => {
-                let Some((source, ask)) = self.open.pop_first().map(|(_, open)| open).or_else(|| self.lists.pop()) else {
-                    return;
-                };
+                let list = |(source, ask)| (source, ask, now);
+                let open = self.open.pop_first().map(|(_, open)| open).or_else(|| self.lists.pop().map(list));
+                let Some((source, ask, asked_at)) = open else { return };
+                // What comes so late is not listened to any more, apart from what it cost.
+                let is_late = now.saturating_duration_since(asked_at) >= PATIENCE;
                 let text = String::new();
                 let outcome = match kind {
                     0 => Outcome::Asleep,
@@ -143,7 +148,7 @@ impl Check {
                     }
                 }
                 self.spent += spent;
-                let is_about_sleep = ask.request != Request::List;
+                let is_about_sleep = ask.request != Request::List && !is_late;
                 match outcome {
                     Outcome::Asleep if is_about_sleep => drop(self.asleep.insert(ask.car.clone(), true)),
                     Outcome::Done if is_about_sleep && ask.request != Request::ReadWakefulness => {
@@ -192,9 +197,9 @@ impl Check {
             let may = matches!(ask.request, Request::ReadWakefulness | Request::Wake);
             assert!(may || !is_asleep, "{:?} for a sleeping car", ask.request);
             // A question that was lost for three minutes may be followed by another; before that never.
-            if let Some((_, before)) = self.open.insert(car, (source, ask)) {
-                let waited = self.now.saturating_duration_since(self.start);
-                assert!(waited >= Duration::from_secs(180), "two questions at once, the first {before:?}");
+            if let Some((_, before, at)) = self.open.insert(car, (source, ask, self.now)) {
+                let waited = self.now.saturating_duration_since(at);
+                assert!(waited >= PATIENCE, "two questions at once, the first {before:?}");
             }
             let booked = Prices::default().cost(self.garage.budget().day.used);
             assert!(booked <= DOLLARS, "{booked}");

@@ -48,15 +48,19 @@ fn check_days(cars: usize, days: u64, dollars: u64) {
     let mut world = World::new(settings, fleet, &[cloud()]);
     for day in 0..days {
         world.garage.set_today(Day { year: 2026, month: 11, day: 24 + day as u8 });
-        for number in 0..cars {
-            // Everybody drove yesterday.
-            let car = world.car(number);
-            car.soc = (car.soc - 30.0).max(20.0);
-        }
         for minute in 0..1440 {
             for number in 0..cars {
-                let amps = sun(minute, number as u64);
-                world.grant(number, amps);
+                // Everybody brings children to school in the morning.
+                if (460..520).contains(&minute) {
+                    let second = world.second;
+                    let car = world.car(number);
+                    (car.is_asleep, car.quiet_since) = (false, second);
+                    let is_back = minute == 519;
+                    // A car that is plugged in begins to charge by itself.
+                    (car.plugged, car.is_home, car.is_charging) = (is_back, is_back, is_back);
+                    car.soc = (car.soc - 0.6).max(5.0);
+                }
+                world.grant(number, sun(minute, number as u64));
             }
             world.run(60);
         }
@@ -70,7 +74,7 @@ fn check_days(cars: usize, days: u64, dollars: u64) {
     assert!(wakes as u64 <= 4 * cars as u64 * days, "{wakes} wakes");
     for number in 0..cars {
         let car = world.car(number).clone();
-        assert!(car.soc > 30.0, "{}: {car:?}", key(number));
+        assert!(car.soc > 60.0, "{}: {car:?}", key(number));
     }
     for pair in world.sent.windows(2) {
         assert!(pair[0].second <= pair[1].second);

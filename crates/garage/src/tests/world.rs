@@ -257,7 +257,12 @@ impl World {
                 }
                 let outcome = self.act(&ask.car, request);
                 if matches!(request, Request::Read { .. } | Request::ReadWakefulness) {
-                    self.report(source, abilities, &ask.car, outcome == Outcome::Done && request != Request::ReadWakefulness);
+                    self.report(
+                        source,
+                        abilities,
+                        &ask.car,
+                        outcome == Outcome::Done && request != Request::ReadWakefulness,
+                    );
                 }
                 outcome
             }
