@@ -40,6 +40,9 @@ const TIME_FIELDS: [(&str, TimeField); 11] = [
     ("tm_gmtoff", TimeField::Offset),
 ];
 
+/// Functions about prices, which a branch of TWCManager had.
+const PRICES: [&str; 3] = ["getImportPrice", "getExportPrice", "getCheapestWindow"];
+
 /// One side of a comparison, as written.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Operand {
@@ -94,6 +97,13 @@ impl Operand {
                 }
                 _ => Err(format!("`{text}` names no value: write `modules.NAME.ATTRIBUTE`")),
             };
+        }
+        let name = text.split('(').next().unwrap_or_default();
+        if PRICES.contains(&name) && looks_like_call(text) {
+            return Err(format!(
+                "`{text}` needs prices of electricity, which this program does not read: remove the policy, or compare with \
+                 the time (`tm_hour`) or a value of a source (`modules.NAME.ATTRIBUTE`) instead"
+            ));
         }
         if looks_like_call(text) {
             return Err(format!(

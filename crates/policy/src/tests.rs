@@ -461,3 +461,14 @@ fn a_page_that_disagrees_with_the_keys_is_told() {
     world.settings.insert("scheduledAmpsStartHour".into(), json!(22.5));
     assert_eq!(Schedule::mismatch(&world), None);
 }
+
+#[test]
+fn functions_about_prices_are_refused_with_what_to_do_instead() {
+    for call in ["getImportPrice()", "getExportPrice()", "getCheapestWindow(4,22,6)"] {
+        let mut policy = one(json!(call), "gt", json!(0.3));
+        policy["name"] = json!("Cheap");
+        let policy = json!({ "extend": { "before": [policy] } });
+        let error = &PolicyList::new(Some(&policy), None).unwrap_err()[0];
+        assert!(error.text.contains(call) && error.text.contains("prices"), "{error:?}");
+    }
+}
