@@ -1,5 +1,7 @@
 //! Against real peers: MQTT brokers of both kinds, and PostgreSQL where it is installed.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests count as tests")]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
