@@ -4,5 +4,6 @@
 #![allow(clippy::unwrap_used)]
 
 mod any_input;
+mod as_before;
 mod config_file;
 mod settings_file;
