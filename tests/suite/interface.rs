@@ -1,7 +1,7 @@
 //! The HTTP interface of the running program: passwords, certificates, and what reaches the bus and the journal.
 
-use std::io::Write;
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
@@ -149,4 +149,49 @@ fn the_old_interface_reaches_the_bus_and_the_journal() {
         graphs.get("1").cloned()
     });
     assert!(points["chgW"].is_string() && points["time"].is_string(), "{points}");
+}
+
+/// What a client of HTTP/1.0 hears, without anything that it did not say.
+fn bare(program: &Program, request: &str) -> String {
+    let address = program.url("").replace("http://", "");
+    let mut stream = TcpStream::connect(address).expect("connects");
+    stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a time limit");
+    stream.write_all(request.as_bytes()).expect("sends");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer, and then the end of the connection");
+    answer
+}
+
+#[test]
+fn the_old_addresses_answer_on_the_running_program() {
+    let bus = Bus::start(vec![connector()]);
+    let secret = json!({"control": {"MQTT": {"enabled": false, "brokerIP": "127.0.0.1", "password": "hidden-word"}}});
+    let program = Program::start(&config_with(&bus.port(), &secret));
+    until("the connector is found", || program.evse("gen2-4085").is_some());
+    let get = |path: &str| program.get(&format!("/api/{path}"));
+    let status = get("getStatus");
+    assert!(status["chargerLoadAmps"][0].is_string() && status["ScheduledCharging"]["monday"].is_boolean(), "{status}");
+    let slaves = get("getSlaveTWCs");
+    assert_eq!((&slaves["4085"]["TWCID"], &slaves["total"]["TWCID"]), (&json!("4085"), &json!("total")));
+    let names: Vec<Value> =
+        get("getPolicy").as_array().expect("a list").iter().map(|policy| policy["name"].clone()).collect();
+    let usual =
+        ["Charge Now", "Scheduled Charging", "Track Green Energy", "Non Scheduled Charging", "Track Green Energy"];
+    assert_eq!(names, usual);
+    assert_eq!(get("getPolicy")[1]["match"], json!(["checkScheduledCharging()"]));
+    assert_eq!(get("getHistory").as_array().map(Vec::len), Some(576));
+    assert_eq!(get("getConsumptionOffsets"), json!({}));
+    let action = get("getActivePolicyAction");
+    assert!(action.is_null() || (1..=3).any(|code| action == code), "{action}");
+    assert!(get("getUUID").is_u64());
+    let config = get("getConfig");
+    assert_eq!(config["interface"]["RS485"]["port"], bus.port());
+    assert!(!config.to_string().contains("hidden-word"), "{config}");
+
+    let answer = bare(&program, "POST /api/cancelChargeNow HTTP/1.0\r\n\r\n");
+    assert!(answer.starts_with("HTTP/1.0 200 ") && answer.ends_with(r#"{"status":"success"}"#), "{answer}");
+    let answer = bare(&program, "GET /vehicles HTTP/1.0\r\n\r\n");
+    assert!(answer.starts_with("HTTP/1.0 302 ") && answer.to_lowercase().contains("location: /\r\n"), "{answer}");
+    let answer = bare(&program, "TRACE / HTTP/1.0\r\n\r\n");
+    assert!(answer.starts_with("HTTP/1.0 405 "), "{answer}");
 }

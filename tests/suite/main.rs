@@ -2,6 +2,7 @@
 
 mod charging;
 mod checking;
+mod compatibility;
 mod crash;
 mod faults;
 mod interface;
