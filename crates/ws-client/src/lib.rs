@@ -29,7 +29,7 @@ use tungstenite::{ClientRequestBuilder, Error, HandshakeError, Message, WebSocke
 
 use stream::Stream;
 
-/// Longest message that is taken.
+/// Longest message that is taken, unless told otherwise.
 pub const MAX_MESSAGE: usize = 1024 * 1024;
 /// Time to connect, with name, TLS and handshake; unless told otherwise.
 const CONNECT: Duration = Duration::from_secs(8);
@@ -85,12 +85,14 @@ pub struct Options<'a> {
     protocol: Option<&'a str>,
     headers: Vec<(&'a str, &'a str)>,
     connect: Duration,
+    longest: usize,
 }
 
 impl<'a> Options<'a> {
     /// `path` below a base address such as `http://host:8123` or `wss://host/prefix` (as [`http_client::url::base`] makes it).
     pub fn new(base: &'a str, path: &'a str) -> Self {
-        Options { base, path, tls: Tls::Verified, protocol: None, headers: Vec::new(), connect: CONNECT }
+        let (tls, headers) = (Tls::Verified, Vec::new());
+        Options { base, path, tls, protocol: None, headers, connect: CONNECT, longest: MAX_MESSAGE }
     }
 
     /// How the server's certificate is judged.
@@ -114,6 +116,12 @@ impl<'a> Options<'a> {
     /// Time for the whole of connecting.
     pub fn connect_timeout(mut self, time: Duration) -> Self {
         self.connect = time;
+        self
+    }
+
+    /// Longest message that is taken, in bytes.
+    pub fn longest_message(mut self, bytes: usize) -> Self {
+        self.longest = bytes;
         self
     }
 }
@@ -167,7 +175,8 @@ impl WsClient {
         if let Some(protocol) = options.protocol {
             request = request.with_sub_protocol(protocol);
         }
-        let config = WebSocketConfig::default().max_message_size(Some(MAX_MESSAGE)).max_frame_size(Some(MAX_MESSAGE));
+        let longest = Some(options.longest);
+        let config = WebSocketConfig::default().max_message_size(longest).max_frame_size(longest);
         match client_with_config(request, stream, Some(config)) {
             Ok((socket, _)) => Ok(WsClient { socket }),
             Err(HandshakeError::Interrupted(_)) => {
