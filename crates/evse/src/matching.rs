@@ -88,6 +88,18 @@ impl Trail {
         Some(plugs.windows(2).any(|pair| pair == [Plug::Unplugged, Plug::PluggedIn]))
     }
 
+    /// When the car that is there was plugged in; `None` without one, or when that was before it was watched.
+    pub(crate) fn plugged_since(&self) -> Option<Instant> {
+        let mut since = None;
+        for (at, _, plug) in self.seen.iter().rev() {
+            if *plug != Plug::PluggedIn {
+                return since;
+            }
+            since = Some(*at);
+        }
+        None
+    }
+
     /// Since when no car is there; `None` while one is or may be.
     pub(crate) fn empty_since(&self) -> Option<Instant> {
         let (at, _, plug) = self.seen.back()?;

@@ -25,6 +25,9 @@ const UNLIKELY: f64 = 0.1;
 const MARGIN: f64 = 1.0;
 /// A doubt is told to people when it lasts longer.
 const PATIENCE: Duration = Duration::from_secs(600);
+/// A car that had a share of its own keeps it beside a connector that was plugged in just now: the connector may tell its VIN
+/// yet, and the car that it was plugged in all the time.
+const GRACE: Duration = Duration::from_secs(300);
 /// Reports that wait for what the connectors saw after them.
 const MOST_WAITING: usize = 16;
 
@@ -32,6 +35,8 @@ const MOST_WAITING: usize = 16;
 #[derive(Default)]
 struct Car {
     heard: Option<Instant>,
+    /// Since when it has said all the time that it is plugged in.
+    plugged_since: Option<Instant>,
     before: Option<Said>,
     waiting: VecDeque<Said>,
 }
@@ -169,6 +174,7 @@ impl Merger {
             return;
         }
         car.heard = Some(status.heard_at);
+        car.plugged_since = (status.plug == Plug::PluggedIn).then(|| car.plugged_since.unwrap_or(status.heard_at));
         car.waiting.push_back(Said::of(&status));
         if car.waiting.len() > MOST_WAITING {
             car.waiting.pop_front();
@@ -268,6 +274,15 @@ impl Merger {
         for car in &cars {
             for at in &connectors {
                 let odds = self.odds.get(&(car.clone(), at.clone())).copied().unwrap_or_default();
+                let plugged = self.trails.get(at).and_then(Trail::plugged_since);
+                let before = self.cars.get(car).and_then(|car| car.plugged_since);
+                let is_new = plugged.is_some_and(|since| {
+                    let was_elsewhere = before.is_some_and(|before| before + SLACK < since);
+                    was_elsewhere && now.saturating_duration_since(since) < GRACE
+                });
+                if is_new && self.wholes.contains_key(car) && odds.confidence() < DOUBTFUL {
+                    continue;
+                }
                 pairs.push((odds.value, car.clone(), at.clone()));
             }
         }
@@ -291,7 +306,7 @@ impl Merger {
                 scene.by.insert(car.clone(), (at.clone(), MatchedBy::Behaviour, confidence));
             }
         }
-        for (odds, car, at) in pairs {
+        for (odds, car, at) in pairs.iter().cloned() {
             let confidence = crate::matching::confidence(odds);
             if !learnt.contains_key(&car) && !taken.contains(&at) && confidence > UNLIKELY {
                 let doubt = self.doubts.entry(car).or_insert_with(|| Doubt {
@@ -305,7 +320,9 @@ impl Merger {
             }
         }
         let is_open = |car: &EvseId, at: &EvseId| {
-            cars.contains(car) && connectors.contains(at) && !learnt.contains_key(car) && !taken.contains(at)
+            pairs.iter().any(|(_, other, place)| other == car && place == at)
+                && !learnt.contains_key(car)
+                && !taken.contains(at)
         };
         let odds = &self.odds;
         for (car, doubt) in &mut self.doubts {

@@ -327,3 +327,27 @@ fn phases_come_from_a_person_then_the_connectors_meter_then_the_car() {
     yard.drain();
     assert_eq!(phases(&yard), Phases::One);
 }
+
+#[test]
+fn a_car_that_charges_elsewhere_keeps_its_share_while_a_connector_finds_out_who_came() {
+    let mut yard = Yard::new(MergeSettings::default());
+    yard.plug("gen2-1", Plug::Unplugged);
+    yard.plug("tesla-blue", Plug::PluggedIn);
+    yard.pass(100);
+    yard.draw("tesla-blue", 8);
+    assert_eq!(yard.ids(), ["gen2-1", "tesla-blue"]);
+    // Another car comes; its VIN is known a minute later.
+    yard.plug("gen2-1", Plug::PluggedIn);
+    assert_eq!(yard.ids(), ["gen2-1", "tesla-blue"]);
+    yard.pass(60);
+    yard.set("gen2-1", |status| status.vin = Vin::parse(RED));
+    assert_eq!(yard.ids(), ["gen2-1", "tesla-blue"]);
+    // A connector that never tells: the car says that it was plugged in all the time, so it is another one.
+    yard.set("gen2-1", |status| status.vin = None);
+    yard.pass(100);
+    yard.draw("tesla-blue", 8);
+    yard.pass(400);
+    yard.draw("gen2-1", 0);
+    assert_eq!(yard.ids(), ["gen2-1", "tesla-blue"]);
+    assert!(yard.events.is_empty());
+}

@@ -26,7 +26,7 @@ use crate::house::{VOLTS, settings, setup};
 const RED: &str = "LRW3F7EK0NC000001";
 const BLUE: &str = "LRW3F7EK0NC000002";
 const GREEN: &str = "LRW3F7EK0NC000003";
-const STEP: u64 = 30;
+const STEP: u64 = 60;
 /// A cloud reports so often.
 const REPORTS: u64 = 300;
 const WIRING: f64 = 14.0;
@@ -118,7 +118,7 @@ impl Eye {
 
     /// Whole amps that its target allows now.
     fn offers(&self, now: Instant) -> f64 {
-        let told = self.told.lock().unwrap().filter(|target| target.expires_at > now);
+        let told = self.told.lock().unwrap().filter(|target| target.expires_at >= now);
         let limits = self.status().limits;
         told.map_or(0.0, |target| target.amps(&limits).whole_amps_floor().get())
     }
@@ -395,7 +395,7 @@ impl Household {
         let could: Vec<f64> = self.cars.iter().enumerate().map(|(index, car)| could(index, car)).collect();
         let worst = self.grid_amps_with(&could).into_iter().fold(0.0, f64::max);
         assert!(worst <= FUSE + 1e-6, "second {}: {worst} A through the main fuse", self.second);
-        if !self.second.is_multiple_of(4 * STEP) {
+        if !self.second.is_multiple_of(2 * STEP) {
             return;
         }
 
