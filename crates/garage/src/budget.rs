@@ -213,10 +213,6 @@ impl Budget {
         &self.ledger
     }
 
-    pub(crate) fn is_payment_due(&self) -> bool {
-        self.ledger.is_payment_due
-    }
-
     pub(crate) fn set_payment_due(&mut self, is_due: bool) {
         self.ledger.is_payment_due = is_due;
     }
@@ -462,7 +458,7 @@ mod tests {
         assert_eq!(budget.may(now, Purpose::Stop, COMMAND), Err(Denied::Payment));
         for (month, of_month) in [(11, 22), (11, 20), (10, 31)] {
             budget.set_today(day(month, of_month));
-            assert!(budget.is_payment_due(), "{month}-{of_month}");
+            assert!(budget.ledger().is_payment_due, "{month}-{of_month}");
             assert_eq!(budget.used_in_month().commands, 1);
         }
         assert_eq!(budget.used_today(), Spent::NOTHING);

@@ -286,7 +286,7 @@ impl Car {
     /// Whether a source tells of a car by itself, and works.
     pub(crate) fn tells(&self, sources: &BTreeMap<Arc<str>, SourceState>, source: &str) -> bool {
         let told = self.ways.get(source).is_some_and(|way| !way.abilities.reads);
-        told && !sources.get(source).is_some_and(|state| state.trouble.is_some())
+        told && sources.get(source).is_none_or(|state| state.trouble.is_none())
     }
 
     /// When anything but its sleep was last told.

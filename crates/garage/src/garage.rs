@@ -13,7 +13,7 @@ use crate::car::{Car, ConnectorView, Open};
 use crate::decide::{Agenda, Plan, World};
 use crate::route::{self, SourceState, Way};
 use crate::words::{self, Why};
-use crate::{BudgetView, Day, GarageSettings, Kept, Notice, Output, Purpose, Wish};
+use crate::{BudgetView, CommandPolicy, Day, GarageSettings, HomeSetting, Kept, Notice, Output, Purpose, Wish};
 
 /// No answer within this is a lost answer. Waking takes a minute by itself.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(180);
@@ -88,10 +88,27 @@ impl Garage {
     }
 
     /// What a source can do for a car; asked for again from time to time.
-    pub fn handle_abilities(&mut self, key: &CarKey, source: &Arc<str>, abilities: Abilities) {
-        if let Some(car) = self.cars.get_mut(key) {
+    pub fn handle_abilities(&mut self, now: Instant, key: &CarKey, source: &Arc<str>, abilities: Abilities) {
+        let Some(car) = self.cars.get_mut(key) else { return };
+        if car.ways.get(source).map(|way| way.abilities).unwrap_or_default() != abilities {
             car.ways.entry(Arc::clone(source)).or_default().abilities = abilities;
+            self.next = now;
         }
+    }
+
+    /// Another order of sources for commands.
+    pub fn set_policy(&mut self, now: Instant, policy: CommandPolicy) {
+        self.settings.policy = policy;
+        self.step(now);
+    }
+
+    /// Another home; without a position the next parked car shows it.
+    pub fn set_home(&mut self, now: Instant, home: HomeSetting) {
+        self.settings.home = home;
+        self.home = home.home();
+        self.kept.home = home.position;
+        self.keep();
+        self.step(now);
     }
 
     /// What came of a question.

@@ -53,6 +53,10 @@ pub struct CarView {
     pub can_command: bool,
     /// Whether any source can wake it.
     pub can_wake: bool,
+    /// Whether any source that knows it charges for calls.
+    pub is_billed: bool,
+    /// Whether waking it now would cost.
+    pub is_wake_billed: bool,
     /// The sources that know it.
     pub sources: Vec<Arc<str>>,
     /// What is configured for it.
@@ -126,9 +130,20 @@ impl Garage {
             next_at: car.next_at,
             can_command: could(Request::Stop),
             can_wake: could(Request::Wake),
+            is_billed: car.ways.values().any(|way| way.abilities.is_billed),
+            is_wake_billed: self.is_wake_billed(now, car),
             sources: car.ways.keys().cloned().collect(),
             setting: self.settings.cars.get(car.key.as_str()).copied().unwrap_or_default(),
             heard_at: car.heard_at(),
+        }
+    }
+
+    /// By the way that would be taken; the dearest where none is open.
+    fn is_wake_billed(&self, now: Instant, car: &Car) -> bool {
+        let costs = |way: &route::Way| way.abilities.wakes && way.abilities.is_billed;
+        match route::choose(now, &car.ways, &self.sources, self.settings.policy, Request::Wake) {
+            Ok(names) => names.first().and_then(|name| car.ways.get(name)).is_some_and(costs),
+            Err(_) => car.ways.values().any(costs),
         }
     }
 }

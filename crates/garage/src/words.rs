@@ -67,6 +67,45 @@ pub enum Why {
     NoWay(Option<String>),
 }
 
+impl Why {
+    /// A stable word for programs.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Why::AsWanted => "as_wanted",
+            Why::NothingWanted => "nothing_wanted",
+            Why::Away => "away",
+            Why::PlaceUnknown => "place_unknown",
+            Why::Unplugged => "unplugged",
+            Why::FastCharger => "fast_charger",
+            Why::Asleep => "asleep",
+            Why::Complete => "complete",
+            Why::LimitReached => "limit_reached",
+            Why::OwnTimer => "own_timer",
+            Why::Held => "held",
+            Why::NotPermitted(_) => "not_permitted",
+            Why::BelowLeast => "below_least",
+            Why::NoPower => "no_power",
+            Why::OwnStart => "own_start",
+            Why::WakeDelay => "wake_delay",
+            Why::DidNotWake => "did_not_wake",
+            Why::BackOff => "back_off",
+            Why::StartGivenUp => "start_given_up",
+            Why::StopGivenUp => "stop_given_up",
+            Why::EnoughStarts => "enough_starts",
+            Why::Spacing => "spacing",
+            Why::LimitGivenUp => "limit_given_up",
+            Why::Asking => "asking",
+            Why::Looking => "looking",
+            Why::Blind => "blind",
+            Why::BudgetSpent => "budget_spent",
+            Why::BudgetPace => "budget_pace",
+            Why::PaymentDue => "payment_due",
+            Why::NoWay(_) => "no_way",
+        }
+    }
+}
+
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -119,7 +119,7 @@ impl Check {
                 };
                 self.garage.handle_report(now, &report);
                 for (name, abilities) in [cloud(), radio()] {
-                    self.garage.handle_abilities(&key(car), &name.into(), abilities);
+                    self.garage.handle_abilities(now, &key(car), &name.into(), abilities);
                 }
             }
             Event::Answer(kind) => {

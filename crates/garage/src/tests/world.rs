@@ -342,7 +342,7 @@ impl World {
         };
         self.garage.handle_report(now, &report);
         for (name, abilities) in &self.sources {
-            self.garage.handle_abilities(key, name, *abilities);
+            self.garage.handle_abilities(now, key, name, *abilities);
         }
     }
 
