@@ -110,33 +110,49 @@ impl Talking {
     }
 }
 
+/// Names of the keys that lead to a broker, for messages: host, authority, our certificate, its key.
+pub type BrokerKeys = [&'static str; 4];
+const BROKER_KEYS: BrokerKeys = ["brokerIP", "brokerCA", "brokerCert", "brokerKey"];
+/// Those of sections for cars.
+#[allow(dead_code, reason = "waits for `run` to open the sources of cars")]
+pub const CAR_BROKER_KEYS: BrokerKeys = ["mqtt_host", "mqtt_ca", "mqtt_cert", "mqtt_key"];
+
 /// The connection to a broker.
 fn link(hub: &Hub, wanted: &config::Broker, section: &str) -> Result<mqtt_link::Link, String> {
+    hub.link(broker(wanted, section, BROKER_KEYS)?).map_err(|error| format!("{section}: {error}"))
+}
+
+/// A broker as it is configured, its files read.
+///
+/// # Errors
+/// A sentence that names the key.
+pub fn broker(wanted: &config::Broker, section: &str, keys: BrokerKeys) -> Result<Broker, String> {
+    let [host, ..] = keys;
     if wanted.host.is_empty() {
-        return Err(format!("{section}.brokerIP is missing; name the broker"));
+        return Err(format!("{section}.{host} is missing; name the broker"));
     }
     let mut broker = Broker::new(&wanted.host, wanted.port);
     if let Some((user, password)) = &wanted.login {
         broker = broker.login(user, password.reveal());
     }
     if wanted.tls {
-        broker = broker.tls(tls(wanted, section)?);
+        broker = broker.tls(tls(wanted, section, keys)?);
     }
-    hub.link(broker).map_err(|error| format!("{section}: {error}"))
+    Ok(broker)
 }
 
-fn tls(wanted: &config::Broker, section: &str) -> Result<Tls, String> {
+fn tls(wanted: &config::Broker, section: &str, [_, ca, cert, private]: BrokerKeys) -> Result<Tls, String> {
     let read = |key: &str, path: &Path| {
         std::fs::read_to_string(path).map_err(|error| {
             format!("{section}.{key}: {} cannot be read ({error}); give a file in PEM form", path.display())
         })
     };
     let roots = match &wanted.ca {
-        Some(path) => Roots::Pem(read("brokerCA", path)?),
+        Some(path) => Roots::Pem(read(ca, path)?),
         None => Roots::System,
     };
     let client = match &wanted.client {
-        Some((certificate, key)) => Some((read("brokerCert", certificate)?, read("brokerKey", key)?)),
+        Some((certificate, key)) => Some((read(cert, certificate)?, read(private, key)?)),
         None => None,
     };
     Ok(Tls { roots, client })

@@ -1,6 +1,6 @@
 //! Sections `vehicle`, `logging` and `controller.Gen3TWCs`.
 
-use super::Kind::{Choice, Flag, Integer, Number, Secret, Text};
+use super::Kind::{Choice, Flag, Integer, Number, Object, Secret, Text};
 use super::control::{PASSWORD, USERNAME};
 use super::{ENABLED, Key, Section, Shape};
 
@@ -13,33 +13,99 @@ const VEHICLE: &[Key] = &[Key::new(
     Choice(&["prefer_ble", "ble_only", "api_only"]),
     "Which way cars are told something; when given here the web page cannot change it.",
 )];
-const API: &[Key] = &[Key::new("enabled", Flag, "Whether Tesla's cloud is used.").flag(true)];
+const API: &[Key] = &[
+    Key::new("enabled", Flag, "Whether Tesla's cloud is used.").flag(true),
+    text(
+        "apiUrl",
+        "Base address of the Fleet API, where it is not Tesla's own: a drop-in service with the same calls.",
+    ),
+    text("authUrl", "Base address of the token service and the page to sign in on, where they are not Tesla's own."),
+    Key::new(
+        "token",
+        Secret,
+        "Fixed token of the drop-in service at `apiUrl`; nobody signs in then, and the service signs commands.",
+    ),
+    text("domain", "Domain that the public key is published on; the host of `config.teslaApiRedirectUri` when absent."),
+];
 const BLE: &[Key] = &[Key::new("enabled", Flag, "Whether cars are spoken to over Bluetooth.").flag(true)];
 const MQTT_HOST: Key = text("mqtt_host", "Host of the MQTT broker.");
 const MQTT_USER: Key = text("mqtt_user", "User name at the broker.");
 const MQTT_PASS: Key = Key::new("mqtt_pass", Secret, "Password at the broker.");
 const MQTT_PREFIX: Key = text("mqtt_prefix", "First part of the topics; may have several levels.");
+const MQTT_PORT: Key =
+    Key::new("mqtt_port", Integer, "Port of the MQTT broker; 1883, or 8883 with `mqtt_tls`.").range(1.0, 65_535.0);
+const MQTT_TLS: Key = Key::new("mqtt_tls", Flag, "Whether the connection to the broker is encrypted.").flag(false);
+const MQTT_CA: Key = text("mqtt_ca", "File with the certificate of the broker's own authority.");
+const MQTT_CERT: Key = text("mqtt_cert", "File with our certificate, for brokers that ask for one.");
+const MQTT_KEY: Key = text("mqtt_key", "File with the key of `mqtt_cert`.");
 const SYNC_TELEMETRY: Key =
     Key::new("syncTelemetry", Flag, "Whether the state of cars is taken from MQTT.").flag(false);
-const FLEET: &[Key] = &[ENABLED, SYNC_TELEMETRY, MQTT_HOST, MQTT_USER, MQTT_PASS, MQTT_PREFIX];
+const FLEET: &[Key] = &[
+    ENABLED,
+    SYNC_TELEMETRY,
+    MQTT_HOST,
+    MQTT_PORT,
+    MQTT_USER,
+    MQTT_PASS,
+    MQTT_PREFIX,
+    MQTT_TLS,
+    MQTT_CA,
+    MQTT_CERT,
+    MQTT_KEY,
+];
 const HOME_ASSISTANT: &[Key] = &[
     ENABLED,
     text("url", "Address of Home Assistant, such as `http://192.168.1.5:8123`."),
     Key::new("longLivedToken", Secret, "Long-lived access token of Home Assistant."),
+    text("tlsFingerprint", "SHA-256 of its certificate, where no authority vouches for it."),
+    Key::new("discover", Flag, "Whether cars of its integrations tesla_fleet, teslemetry and tessie are looked for.")
+        .flag(true),
+];
+const HOME_ASSISTANT_CARS: &[Key] = &[
+    text("vin", "VIN of the car; entities named here win over those that were found for it."),
+    text("name", "Name of the car; needed where it has no `vin`."),
+    text("soc", "Entity of the state of charge, in percent."),
+    text("limit", "Number entity of the charge limit, in percent; read and set."),
+    text("charging", "Entity that tells whether it charges, in words or as on and off."),
+    text("plug", "Entity that tells whether a cable is plugged in."),
+    text("amps", "Number entity of the current that it may take; read and set."),
+    text("current", "Entity of the current that flows, per phase."),
+    text("voltage", "Entity of the voltage of one phase."),
+    text("phases", "Entity of the number of phases."),
+    text("power", "Entity of the power that it draws, in W or kW."),
+    text("energy", "Entity of the energy of this session, in Wh or kWh."),
+    text("timeToLimit", "Entity of the time to the limit, as a duration or a time of day."),
+    text("location", "Device tracker of the car."),
+    text("awake", "Entity that tells whether it can be reached."),
+    text("scheduled", "Entity that tells whether it waits for its own timer."),
+    text("gear", "Entity of the selected gear."),
+    text("fastCharger", "Entity that tells whether it hangs on a fast charger."),
+    text("charge", "Switch that starts and stops charging."),
+    text("start", "Button that starts charging, where there is no switch."),
+    text("stop", "Button that stops charging, where there is no switch."),
+    text("wake", "Button that wakes it."),
 ];
 const TESLAMATE: &[Key] = &[
     ENABLED,
     Key::new("syncTokens", Flag, "Whether the login to Tesla's cloud is taken from TeslaMate's database.").flag(false),
     text("db_host", "Host of TeslaMate's database."),
+    Key::new("db_port", Integer, "Port of the database.").range(1.0, 65_535.0).number(5432.0),
     text("db_name", "Name of the database."),
     text("db_user", "User of the database."),
     Key::new("db_pass", Secret, "Password of the database."),
     Key::new("encryption_key", Secret, "TeslaMate's ENCRYPTION_KEY; needed for `syncTokens`."),
     SYNC_TELEMETRY,
     MQTT_HOST,
+    MQTT_PORT,
     MQTT_USER,
     MQTT_PASS,
     MQTT_PREFIX,
+    MQTT_TLS,
+    MQTT_CA,
+    MQTT_CERT,
+    MQTT_KEY,
+    Key::new("cars", Object, "TeslaMate's number of each car to its VIN, such as `{\"1\": \"LRW3F7EK0NC000001\"}`."),
+    text("home_geofence", "Name of TeslaMate's geofence at home; a car outside it is away then."),
 ];
 
 const LOGGING: &[Key] = &[Key::new("use_icons", Flag, "Whether logger names carry a pictogram.").flag(true)];
@@ -91,6 +157,8 @@ pub(super) fn sections() -> Vec<Section> {
         Section::new(&["vehicle", "teslaBLE"], BLE, "Bluetooth."),
         Section::new(&["vehicle", "teslaFleetTelemetryMQTT"], FLEET, "Telemetry that cars send themselves, by MQTT."),
         Section::new(&["vehicle", "HomeAssistant"], HOME_ASSISTANT, "Cars that Home Assistant knows."),
+        Section::new(&["vehicle", "HomeAssistant", "cars"], HOME_ASSISTANT_CARS, "Cars by entities of any kind.")
+            .shaped(Shape::Many),
         Section::new(&["vehicle", "TeslaMate"], TESLAMATE, "Cars that TeslaMate knows."),
         Section::new(&["logging"], LOGGING, "Where messages and records go."),
         Section::new(&["logging", "Console"], CONSOLE, "Standard output."),

@@ -14,7 +14,7 @@ pub use logging::{Console, FolderLog, Logging, Mute, MySql, Sentry, Sqlite};
 pub use policy::{PolicyRule, PolicySection, Terms, Webhooks};
 pub use services::{
     Broker, CarTelemetry, CommandPolicy, Control, HassStatus, HomeAssistant, HttpControl, MqttControl, MqttStatus,
-    Ocpp, Status, TeslaMate, TeslaMateDatabase, Vehicle,
+    Ocpp, Status, TeslaCloud, TeslaMate, TeslaMateDatabase, Vehicle,
 };
 pub use site::{Bluetooth, BusRole, ChargeLimits, ProxyTrust, Site, TeslaApi, WebhookMethod};
 

@@ -1,9 +1,10 @@
 //! Sections `control`, `status` and `vehicle`: who we talk to.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::fields::Fields;
 use crate::{Options, Secret};
@@ -38,14 +39,15 @@ impl Broker {
         }
     }
 
-    /// The older names, without port and TLS.
+    /// The other names, of sections for cars.
     fn resolve_old(fields: Fields<'_>) -> Broker {
+        let tls = fields.flag("mqtt_tls");
         Broker {
             host: fields.text("mqtt_host"),
-            port: 1883,
-            tls: false,
-            ca: None,
-            client: None,
+            port: fields.opt_whole("mqtt_port").unwrap_or(if tls { 8883 } else { 1883 }),
+            tls,
+            ca: fields.opt_path("mqtt_ca"),
+            client: fields.opt_path("mqtt_cert").zip(fields.opt_path("mqtt_key")),
             login: fields.opt_text("mqtt_user").zip(fields.secret("mqtt_pass")),
         }
     }
@@ -209,6 +211,8 @@ pub struct Vehicle {
     pub command_policy: Option<CommandPolicy>,
     /// Whether Tesla's cloud is used.
     pub tesla_api: bool,
+    /// Where Tesla's cloud is, when it is not Tesla's own.
+    pub tesla_cloud: TeslaCloud,
     /// Whether Bluetooth is used.
     pub tesla_ble: bool,
     /// Whether `teslaBLE.enabled` was left out, so that Bluetooth is on by default and its absence is no mistake.
@@ -219,6 +223,19 @@ pub struct Vehicle {
     pub home_assistant: Option<HomeAssistant>,
     /// Cars that TeslaMate knows.
     pub teslamate: Option<TeslaMate>,
+}
+
+/// Section `vehicle.teslaAPI` beside its switch.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TeslaCloud {
+    /// `apiUrl`.
+    pub api_url: Option<String>,
+    /// `authUrl`.
+    pub auth_url: Option<String>,
+    /// `token`.
+    pub token: Option<Secret>,
+    /// `domain`.
+    pub domain: Option<String>,
 }
 
 /// Which way cars are told something.
@@ -272,6 +289,12 @@ pub struct HomeAssistant {
     pub url: String,
     /// Access token.
     pub token: Option<Secret>,
+    /// SHA-256 of its certificate, where no authority vouches for it.
+    pub tls_fingerprint: Option<String>,
+    /// Whether cars of its Tesla integrations are looked for.
+    pub discovers: bool,
+    /// Cars by their entities: key to text, as written; `vin` and `name` among them.
+    pub cars: Vec<BTreeMap<String, String>>,
 }
 
 /// Access to TeslaMate.
@@ -281,6 +304,10 @@ pub struct TeslaMate {
     pub tokens: Option<TeslaMateDatabase>,
     /// The state of cars, when it is taken from MQTT.
     pub telemetry: Option<CarTelemetry>,
+    /// Its number of a car to the car's VIN, as written.
+    pub cars: BTreeMap<String, String>,
+    /// Name of its geofence at home.
+    pub home_geofence: Option<String>,
 }
 
 /// TeslaMate's database.
@@ -288,6 +315,8 @@ pub struct TeslaMate {
 pub struct TeslaMateDatabase {
     /// Host.
     pub host: String,
+    /// Port.
+    pub port: u16,
     /// Database.
     pub name: String,
     /// User.
@@ -312,22 +341,45 @@ impl Vehicle {
         Vehicle {
             command_policy: fields.opt_text("commandPolicy").and_then(|name| CommandPolicy::from_name(&name)),
             tesla_api: api.flag("enabled"),
+            tesla_cloud: TeslaCloud {
+                api_url: api.opt_text("apiUrl"),
+                auth_url: api.opt_text("authUrl"),
+                token: api.secret("token"),
+                domain: api.opt_text("domain"),
+            },
             tesla_ble: ble.flag("enabled"),
             tesla_ble_by_default: !is_ble_given,
             fleet_telemetry: Some(fleet).filter(|fleet| fleet.flag("enabled")).and_then(telemetry),
-            home_assistant: assistant
-                .flag("enabled")
-                .then(|| HomeAssistant { url: assistant.text("url"), token: assistant.secret("longLivedToken") }),
+            home_assistant: assistant.flag("enabled").then(|| HomeAssistant {
+                url: assistant.text("url"),
+                token: assistant.secret("longLivedToken"),
+                tls_fingerprint: assistant.opt_text("tlsFingerprint"),
+                discovers: assistant.flag("discover"),
+                cars: assistant.list("cars").iter().map(|car| texts(Fields::of(Some(car)).map())).collect(),
+            }),
             teslamate: mate.flag("enabled").then(|| TeslaMate {
                 tokens: mate.flag("syncTokens").then(|| TeslaMateDatabase {
                     host: mate.text("db_host"),
+                    port: mate.whole("db_port"),
                     name: mate.text("db_name"),
                     user: mate.text("db_user"),
                     password: mate.secret("db_pass"),
                     encryption_key: mate.secret("encryption_key"),
                 }),
                 telemetry: telemetry(mate),
+                cars: texts(mate.below("cars").map()),
+                home_geofence: mate.opt_text("home_geofence"),
             }),
         }
     }
+}
+
+/// The texts of an object that are not empty; numbers as texts too.
+fn texts(map: &Map<String, Value>) -> BTreeMap<String, String> {
+    let text = |value: &Value| match value {
+        Value::String(text) => Some(text.trim().to_owned()).filter(|text| !text.is_empty()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    };
+    map.iter().filter_map(|(name, value)| Some((name.clone(), text(value)?))).collect()
 }
