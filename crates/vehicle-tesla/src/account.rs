@@ -125,6 +125,22 @@ impl Account {
         Ok(())
     }
 
+    /// What another run of the program needs to finish the sign-in that is under way: a secret, for a file of the owner's.
+    #[must_use]
+    pub fn put_away(&self) -> Option<String> {
+        lock(&self.sign_in).put_away(Instant::now(), SystemTime::now())
+    }
+
+    /// Goes on with what [`Account::put_away`] gave within ten minutes; `false` when that is of no use.
+    pub fn take_up(&self, text: &str) -> bool {
+        let found = SignIn::take_up(text, Instant::now(), SystemTime::now());
+        let is_found = found.is_some();
+        if let Some(found) = found {
+            *lock(&self.sign_in) = found;
+        }
+        is_found
+    }
+
     /// What is known without asking anybody. Reads the key file's place, nothing else.
     #[must_use]
     pub fn status(&self) -> Status {

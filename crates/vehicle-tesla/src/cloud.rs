@@ -212,7 +212,8 @@ impl Cloud {
         }
         let builder = Client::builder(base.clone()).limit(LIMIT).follow_redirects(false).proxy_from_environment();
         let builder = builder.total_timeout(self.settings.pace.call).connect_timeout(self.settings.pace.connect);
-        let client = Arc::new(builder.config_key("vehicle.teslaAPI.apiUrl").build()?);
+        let secret = self.settings.app.client_secret.as_deref().unwrap_or_default();
+        let client = Arc::new(builder.secret(secret).config_key("vehicle.teslaAPI.apiUrl").build()?);
         *slot = Some((base, Arc::clone(&client)));
         Ok(client)
     }

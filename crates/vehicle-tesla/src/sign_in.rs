@@ -8,11 +8,12 @@
 //!
 //! No I/O. Without a client secret a one-time proof (PKCE, S256) stands in for it.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http_client::url;
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tesla_command::Random;
 
@@ -195,6 +196,26 @@ impl SignIn {
         Ok(Exchange { base, form, region })
     }
 
+    /// What another run of the program needs to go on, as JSON: a secret. `None` when none is under way.
+    pub(crate) fn put_away(&self, now: Instant, wall: SystemTime) -> Option<String> {
+        let pending = self.pending.as_ref()?;
+        let began = wall.checked_sub(now.saturating_duration_since(pending.since))?;
+        let began = began.duration_since(UNIX_EPOCH).ok()?.as_secs();
+        let Pending { state, verifier, region, .. } = pending;
+        Some(json!({"state": state, "verifier": verifier, "region": region.code(), "began": began}).to_string())
+    }
+
+    /// Goes on with what [`SignIn::put_away`] gave; nothing when it is too old or unreadable.
+    pub(crate) fn take_up(text: &str, now: Instant, wall: SystemTime) -> Option<SignIn> {
+        let value: Value = serde_json::from_str(text).ok()?;
+        let field = |name: &str| value.get(name)?.as_str().map(str::to_owned);
+        let began = UNIX_EPOCH.checked_add(Duration::from_secs(value.get("began")?.as_u64()?))?;
+        let since = now.checked_sub(wall.duration_since(began).ok()?)?;
+        let region = field("region")?.parse().ok()?;
+        let pending = Pending { state: field("state")?, verifier: field("verifier")?, region, since };
+        Some(SignIn { pending: Some(pending) }).filter(|sign_in| sign_in.is_under_way(now))
+    }
+
     /// Ends it: whatever comes back later belongs to nothing.
     pub(crate) fn end(&mut self) {
         self.pending = None;
@@ -284,6 +305,21 @@ mod tests {
         let nothing =
             SignIn::default().begin(now, &App::default(), &Hosts::default(), Region::China, &mut SystemRandom);
         assert_eq!(nothing.unwrap_err().code(), "not_configured");
+    }
+
+    #[test]
+    fn another_run_can_go_on_for_ten_minutes() {
+        let (now, wall, app) = (Instant::now(), UNIX_EPOCH + Duration::from_secs(1_700_000_000), app(None));
+        let (sign_in, _, state) = begun(&app, now);
+        let kept = sign_in.put_away(now, wall).unwrap();
+        let query = format!("code=EU_abcdef&state={state}");
+        let later = Duration::from_secs(500);
+        let other = SignIn::take_up(&kept, now + later, wall + later).unwrap();
+        let form =
+            |sign_in: &SignIn| sign_in.take(now, &app, &Hosts::default(), Returned::Redirect(&query)).unwrap().form;
+        assert_eq!(form(&other), form(&sign_in));
+        assert!(SignIn::take_up(&kept, now + VALID, wall + VALID).is_none());
+        assert!(SignIn::take_up("{}", now, wall).is_none());
     }
 
     proptest! {

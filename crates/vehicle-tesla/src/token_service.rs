@@ -86,9 +86,33 @@ fn client(base: &str, form: &[(&'static str, String)], pace: &Pace) -> Result<Cl
 /// Whether a call that failed was surely never received.
 pub(crate) fn was_not_sent(error: &HttpError, pace: &Pace) -> bool {
     match error.kind() {
-        Kind::BadAddress | Kind::UnknownHost | Kind::Connect | Kind::Tls | Kind::NotRecorded => true,
+        Kind::BadAddress | Kind::UnknownHost | Kind::Tls | Kind::NotRecorded => true,
+        // A connection that was closed may have carried it; one that was never made did not.
+        Kind::Connect => {
+            let why = error.detail().to_ascii_lowercase();
+            ["refused", "unreachable", "no route", "connection failed"].iter().any(|sign| why.contains(sign))
+        }
         // Making the connection has a time-out of its own.
         Kind::Timeout { after } => *after == pace.connect && pace.connect != pace.call,
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_connection_carried_nothing_and_a_closed_one_may_have() {
+        let pace = Pace { call: Duration::from_secs(20), ..Pace::default() };
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let get = || Client::builder(base.clone()).build().unwrap().get_text("/").unwrap_err();
+        let closes = std::thread::spawn(move || drop(listener.accept()));
+        let closed = get();
+        closes.join().unwrap();
+        assert!(!was_not_sent(&closed, &pace), "{closed}");
+        let refused = get();
+        assert!(was_not_sent(&refused, &pace), "{refused}");
     }
 }

@@ -1,5 +1,7 @@
 //! The source from end to end against the simulated cloud, which shares no code with it; and recorded answers.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests count as tests")]
+
 mod bench;
 mod failures;
 mod recorded;
