@@ -17,6 +17,8 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use units::{Percent, Phases};
 
+use crate::{CarView, words};
+
 /// Options by VIN.
 pub(crate) const OPTIONS: &str = "vehicleOptions";
 /// Permission of cars that nothing is known of.
@@ -158,6 +160,21 @@ pub(crate) fn permission(settings: &Settings, vin: Option<&str>) -> (Permission,
     match vin {
         Some(_) if only_allowed => (Permission::Deny, PermittedBy::AllowGroup),
         _ => (Permission::Allow, PermittedBy::Nothing),
+    }
+}
+
+/// On what terms a car would take part wherever it is plugged in, by its VIN and what people set.
+#[must_use]
+pub fn terms_of(settings: &Settings, vin: &str) -> CarView {
+    let options = options(settings, Some(vin));
+    let (permission, permission_by) = permission(settings, Some(vin));
+    CarView {
+        permission,
+        permission_by,
+        permission_text: words::permission(permission, permission_by),
+        priority: options.priority,
+        min_soc: options.min_soc,
+        ..CarView::default()
     }
 }
 

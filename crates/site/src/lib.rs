@@ -57,7 +57,7 @@ mod terms;
 mod view;
 mod words;
 
-pub use cars::{CarChange, Change, Permission, PermittedBy};
+pub use cars::{CarChange, Change, Permission, PermittedBy, terms_of};
 pub use command::{Command, Refusal, RefusalKind};
 pub use facts::{CarFact, CarsFacts};
 pub use output::{Event, FlowEvent, Output, SessionEvent, Webhook, WebhookMethod};
