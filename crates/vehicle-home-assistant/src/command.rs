@@ -112,6 +112,8 @@ fn at_most(wanted: f64, entity: &Entity) -> Result<f64, Outcome> {
 pub(crate) fn failed(code: &str, text: &str) -> Outcome {
     let words = text.to_ascii_lowercase();
     let says = |any: &[&str]| any.iter().any(|word| words.contains(word));
+    // The car's own word comes last: "could not complete the request" is none.
+    let ends = |word: &str| words.trim_end_matches(['.', ' ', '"', '\'']).ends_with(word);
     match code {
         "unauthorized" => {
             let text =
@@ -126,11 +128,11 @@ pub(crate) fn failed(code: &str, text: &str) -> Outcome {
     }
     if says(&["disconnected", "no cable", "not plugged"]) {
         Outcome::Refused(Refusal::Unplugged)
-    } else if says(&["complete"]) {
+    } else if ends("complete") {
         Outcome::Refused(Refusal::Complete)
     } else if says(&["no_power", "no power"]) {
         Outcome::Refused(Refusal::NoPower)
-    } else if says(&["not_charging", "is_charging", "already", "requested"]) {
+    } else if says(&["not_charging", "is_charging", "already"]) || ends("requested") {
         Outcome::AlreadySo
     } else if says(&["asleep", "offline", "could not wake", "could_not_wake", "wake up", "vehicle unavailable"]) {
         Outcome::Asleep
@@ -237,7 +239,9 @@ mod tests {
         ] {
             assert_eq!(failed("home_assistant_error", text), expected, "{text}");
         }
-        assert!(matches!(failed("home_assistant_error", "something broke"), Outcome::Unsure { .. }));
+        for text in ["something broke", "Could not complete the request"] {
+            assert!(matches!(failed("home_assistant_error", text), Outcome::Unsure { .. }));
+        }
         assert!(matches!(failed("unauthorized", "Unauthorized"), Outcome::Barred { .. }));
     }
 }

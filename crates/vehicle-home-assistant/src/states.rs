@@ -67,15 +67,18 @@ impl States {
             let stamp: jiff::Timestamp = object.get(key)?.as_str()?.parse().ok()?;
             clock.moment(stamp.into())
         };
-        let new = Entity {
+        let mut new = Entity {
             state: text(object.get("state")).unwrap_or_default(),
             attributes: object.get("attributes").and_then(Value::as_object).cloned().unwrap_or_default(),
             updated_at: moment("last_updated").or_else(|| moment("last_changed")),
             reported_at: moment("last_reported"),
         };
         let known = self.entities.entry(id.to_owned()).or_default();
-        // An answer that was under way while a change was pushed is older than that.
-        if known.updated_at > new.updated_at && new.updated_at.is_some() {
+        if known.state == new.state {
+            // Pushed changes are stamped when they come, a moment after Home Assistant's own stamp.
+            new.updated_at = new.updated_at.max(known.updated_at);
+        } else if known.updated_at > new.updated_at.max(new.reported_at) {
+            // An answer that was under way while a change was pushed.
             return false;
         }
         let differs = *known != new;
@@ -176,6 +179,22 @@ mod tests {
         let entity = states.get("sensor.soc").unwrap();
         let age = |is_asleep| clock.now.duration_since(entity.at(is_asleep).unwrap()).as_secs();
         assert_eq!((age(true), age(false)), (3600, 10));
+    }
+
+    #[test]
+    fn an_answer_confirms_what_was_pushed_and_does_not_undo_it() {
+        let (mut states, clock) = (States::default(), clock());
+        states.take_event(&json!({"a": {"sensor.soc": {"s": "55", "a": {}, "lc": 1_747_662_000.0}}}), clock);
+        states.take_event(&json!({"c": {"sensor.soc": {"+": {"s": "56"}}}}), clock);
+        let object = |state: &str, reported: &str| {
+            json!({"entity_id": "sensor.soc", "state": state, "attributes": {},
+                "last_updated": "2025-05-19T13:47:39+00:00", "last_reported": reported})
+        };
+        assert!(!states.take_object(&object("55", "2025-05-19T13:47:39+00:00"), clock), "older than the push");
+        let later = Clock { now: clock.now + Duration::from_secs(60), wall: clock.wall + Duration::from_secs(60) };
+        assert!(states.take_object(&object("56", "2025-05-19T13:48:40+00:00"), later));
+        assert_eq!(states.get("sensor.soc").unwrap().at(false), Some(later.now));
+        assert_eq!(states.get("sensor.soc").unwrap().at(true), Some(clock.now));
     }
 
     #[test]
