@@ -458,13 +458,12 @@ impl Merger {
             let status = whole.instance.status();
             let pinned = self.settings.pins.get(&status.id);
             let Some(vin) = status.vin.clone().or_else(|| pinned.cloned()) else { continue };
-            if status.plug == Plug::Unplugged {
+            let is_guess = whole.views.iter().any(|view| view.by == MatchedBy::Behaviour);
+            if is_guess || status.plug == Plug::Unplugged {
                 continue;
             }
-            let belongs = whole.views.iter().filter(|view| view.by != MatchedBy::Possible);
-            let confidence = belongs.map(|view| view.confidence).fold(1.0, f64::min);
             let (plug, drawn, offered) = (status.plug, status.drawn, status.offered);
-            at.insert(vin, AtConnector { connector: status.id.clone(), plug, drawn, offered, confidence });
+            at.insert(vin, AtConnector { connector: status.id.clone(), plug, drawn, offered });
         }
         for vin in self.at.keys().filter(|vin| !at.contains_key(*vin)) {
             self.news.push_back(MergeNews::AtConnector { vin: vin.clone(), at: None });

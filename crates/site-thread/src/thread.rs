@@ -42,6 +42,10 @@ pub trait Outlets: Send {
     fn policy_changed(&mut self, name: &str) {
         let _ = name;
     }
+    /// Whether a car may charge here; a sentence when it may not. Told when it changes.
+    fn car_permission(&mut self, vin: &Vin, refusal: Option<&str>) {
+        let _ = (vin, refusal);
+    }
     /// What a charging point of ours sees of a car that is at it; `None` when the car is at none of ours any more. Told when
     /// it changes.
     fn car_at_connector(&mut self, vin: &Vin, at: Option<&AtConnector>) {
@@ -304,6 +308,7 @@ impl Worker {
                     self.publish(now);
                     self.outlets.webhook(webhook);
                 }
+                Output::CarPermission { vin, refusal } => self.outlets.car_permission(&vin, refusal.as_deref()),
                 Output::VehicleLimit(limit) => self.outlets.vehicle_limit(limit),
                 Output::Event(event) => {
                     if let Event::Policy { to, .. } = &event {

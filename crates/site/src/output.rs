@@ -1,6 +1,6 @@
 //! What the site wants done. One closed list; the thread around the site does it.
 
-use evse::{EvseId, Target};
+use evse::{EvseId, Target, Vin};
 use units::{Amps, PerPhase, Percent, WattHours, Watts};
 
 /// One thing to do. Drain with [`Site::poll_output`](crate::Site::poll_output) until `None`, in order.
@@ -26,6 +26,13 @@ pub enum Output {
     Webhook(Webhook),
     /// Charge limit that cars at home should have; `None` gives them their own back.
     VehicleLimit(Option<Percent>),
+    /// Whether a car may charge here; a sentence when it may not. Told when it changes.
+    CarPermission {
+        /// Which car.
+        vin: Vin,
+        /// Why it may not.
+        refusal: Option<String>,
+    },
     /// Something worth writing down or telling.
     Event(Event),
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use allocator::{CircuitKey, Circuits, Rotation};
 use config::Settings;
 use ems::{EmsError, EmsReading};
-use evse::{ControllerEvent, EvseId, EvseStatus, MergeSettings, View};
+use evse::{ControllerEvent, EvseId, EvseStatus, MergeSettings, View, Vin};
 use jiff::civil::Date;
 use policy::{Engine, Judgement, Now, PolicyList};
 use serde_json::{Map, Value};
@@ -55,6 +55,8 @@ pub struct Site {
     pub(crate) history: History,
     pub(crate) meters: Meters,
     pub(crate) cars: Option<crate::CarsFacts>,
+    /// Cars that were told that they may not charge, and why.
+    pub(crate) refused: BTreeMap<Vin, String>,
     pub(crate) picture: Combined,
 
     pub(crate) engine: Engine,
@@ -150,6 +152,7 @@ impl Site {
             history: History::default(),
             meters: Meters::default(),
             cars: None,
+            refused: BTreeMap::new(),
             picture: Combined::default(),
             engine: Engine::new(list),
             judge_now: true,

@@ -8,7 +8,7 @@ use units::Percent;
 
 use crate::cars::{self, Permission, PermittedBy};
 use crate::point::Point;
-use crate::{Site, SiteSetup};
+use crate::{Output, Site, SiteSetup, words};
 
 /// On what terms a car takes part, as of the last decision.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -63,6 +63,25 @@ impl Site {
                 min_soc,
                 may_stop: may_stop(point, stop, bar),
             };
+        }
+        self.tell_permissions();
+    }
+
+    /// Tells of every car that is at home whether it may charge, where that changed.
+    fn tell_permissions(&mut self) {
+        for point in self.points.values() {
+            let Some(vin) = &point.status.vin else { continue };
+            let terms = &point.terms;
+            let refusal =
+                matches!(terms.bar, Some(Bar::Denied(_))).then(|| words::permission(terms.permission, terms.by));
+            if self.refused.get(vin) == refusal.as_ref() {
+                continue;
+            }
+            match &refusal {
+                Some(text) => self.refused.insert(vin.clone(), text.clone()),
+                None => self.refused.remove(vin),
+            };
+            self.outputs.push_back(Output::CarPermission { vin: vin.clone(), refusal });
         }
     }
 

@@ -72,8 +72,6 @@ pub struct AtConnector {
     pub drawn: Option<Amps>,
     /// Current that it is offered, per phase.
     pub offered: Option<Amps>,
-    /// How sure it is that it is this car, 0 to 1.
-    pub confidence: f64,
 }
 
 /// What changed.
@@ -90,7 +88,8 @@ pub enum MergeNews {
     Gone(EvseId),
     /// Something people should hear of.
     Event(ControllerEvent),
-    /// A car is at a charging point of ours, or no longer.
+    /// A car is at a charging point of ours, or no longer: by VIN or pin only. What was learnt by behaviour is not told, or a
+    /// car that takes the connector's word for its own would confirm every guess.
     AtConnector {
         /// The car.
         vin: Vin,

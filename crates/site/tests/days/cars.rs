@@ -89,6 +89,9 @@ fn a_car_that_may_not_charge_gets_nothing_is_told_to_stop_and_the_page_says_why(
     assert_eq!((house.drawn(0), house.drawn(1)), (0.0, 32.0));
     assert_eq!(house.sentence(0), "Waiting: this car is in the group \"Deny Charging\".");
     assert_eq!(house.snapshot().evses[0].car.permission, Permission::Deny);
+    let told =
+        |output: &Output| matches!(output, Output::CarPermission { vin, refusal: Some(_) } if vin.as_str() == RED);
+    assert_eq!(house.outputs.iter().filter(|output| told(output)).count(), 1, "told once, to whoever steers cars");
     // One that was drawing and does not obey is told to stop, whatever the way of stopping.
     give(&mut house, set(BLUE, CarChange { permission: Change::Set(Permission::Deny), ..CarChange::default() }));
     house.cars[1].drawn = 20.0;
