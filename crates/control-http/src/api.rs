@@ -10,10 +10,13 @@ use site::{Command, Refusal, RefusalKind, SitePort, Snapshot};
 
 use crate::access::{AccessFile, AccessRules, Gate};
 use crate::cache::Cache;
+use crate::logs::LogOutputs;
+use crate::cars::Cars;
 use crate::ports::{DebugBus, History};
 use crate::route::{Call, Found, Route, find};
+use crate::tesla::TeslaAccount;
 use crate::v2::Live;
-use crate::{compat, health, metrics, page, v2};
+use crate::{compat, health, logs, metrics, page, tesla, v2};
 
 /// What the interface needs to know beside the site.
 #[derive(Debug, Clone)]
@@ -34,6 +37,12 @@ pub struct ApiConfig {
     pub history: Option<Arc<dyn History>>,
     /// The bus of Gen 2 connectors, when there is one.
     pub bus: Option<Arc<dyn DebugBus>>,
+    /// The account at Tesla's, when it is in use.
+    pub tesla: Option<Arc<dyn TeslaAccount>>,
+    /// The outputs of the log.
+    pub logs: Option<Arc<dyn LogOutputs>>,
+    /// Whoever looks after the cars, when there is somebody.
+    pub cars: Option<Arc<dyn Cars>>,
 }
 
 impl Default for ApiConfig {
@@ -47,6 +56,9 @@ impl Default for ApiConfig {
             time_zone: TimeZone::system(),
             history: None,
             bus: None,
+            tesla: None,
+            logs: None,
+            cars: None,
         }
     }
 }
@@ -76,7 +88,7 @@ pub(crate) struct Inner {
 }
 
 /// Every table of routes.
-pub(crate) const TABLES: [&[Route]; 5] = [compat::ROUTES, v2::ROUTES, page::ROUTES, health::ROUTES, metrics::ROUTES];
+pub(crate) const TABLES: [&[Route]; 9] = [compat::ROUTES, v2::ROUTES, page::ROUTES, health::ROUTES, logs::ROUTES, metrics::ROUTES, tesla::ROUTES, tesla::KEY_ROUTES, v2::CAR_ROUTES];
 
 impl Api {
     /// An interface to `site`.
@@ -149,6 +161,11 @@ impl Inner {
     /// The rules of access in force.
     pub(crate) fn rules(&self) -> Arc<AccessRules> {
         Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whoever looks after the cars.
+    pub(crate) fn cars(&self) -> Option<&dyn Cars> {
+        self.config.cars.as_deref()
     }
 
     /// The latest snapshot.

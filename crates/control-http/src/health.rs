@@ -4,6 +4,7 @@ use http_door::Response;
 use serde_json::json;
 
 use crate::api::Inner;
+use crate::logs;
 use crate::route::{Call, Route};
 
 pub(crate) const ROUTES: &[Route] = &[Route::open("/healthz", get)];
@@ -26,6 +27,7 @@ fn get(api: &Inner, call: &Call) -> Response {
             .chain(failing.map(|source| {
                 format!("source {}: {}", source.name, source.error.as_deref().unwrap_or("no reading yet"))
             }))
+            .chain(logs::warnings(api))
             .collect();
     let (status, word) = if reasons.is_empty() { (200, "ok") } else { (503, "failing") };
     let body = json!({ "status": word, "reasons": reasons, "warnings": warnings });

@@ -23,10 +23,11 @@ use std::sync::Arc;
 pub(crate) use commands::STRUCTURED;
 pub(crate) use debug::bytes;
 pub(crate) use graphs::thinned;
-use http_door::Response;
+use http_door::{Method, Response};
 use serde_json::Value;
 pub(crate) use status::status as status_object;
 
+use crate::access::Intent;
 use crate::api::Inner;
 use crate::route::{Call, Route};
 
@@ -65,7 +66,7 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::open("/settings", forms::old_page),
     Route::open("/teslaAccount", tesla::account),
     Route::open("/teslaAccount/callback", tesla::callback),
-    Route::open("/teslaAccount/login", tesla::login),
+    Route::guarded(Intent::Command, Method::Get, "/teslaAccount/login", tesla::login),
     Route::post("/teslaAccount/saveToken", tesla::save_token),
     Route::open("/teslaAccount/{result}", tesla::account),
     Route::get("/upgrade", forms::upgrade),
@@ -135,7 +136,7 @@ pub(crate) fn number(settings: &Value, key: &str) -> Option<f64> {
     as_number(settings.get(key)?)
 }
 
-fn as_number(value: &Value) -> Option<f64> {
+pub(crate) fn as_number(value: &Value) -> Option<f64> {
     let number = match value {
         Value::Number(number) => number.as_f64(),
         Value::String(text) => text.trim().parse().ok(),

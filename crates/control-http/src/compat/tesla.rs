@@ -1,7 +1,8 @@
 //! What TWCManager had for accounts and cars of one maker.
 //!
-//! Signing in is not part of this program yet. Its addresses answer as TWCManager does where no sign-in is configured or under
-//! way, and `/teslaAccount/callback`, which people have registered with the maker, is kept for it.
+//! Signing in itself is the business of [`crate::TeslaAccount`]. Without one its addresses answer as TWCManager does where no
+//! sign-in is configured or under way. `/teslaAccount/callback` is what people have registered with the maker: a browser comes
+//! there from the maker's page, so it is open to all, and only the state that was sent along lets anything happen.
 
 use http_door::Response;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -9,6 +10,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use super::groups::is_vin;
 use crate::api::Inner;
 use crate::route::Call;
+use crate::tesla::{TeslaRefusal, TeslaReturn, begun, finished};
 
 /// What is written out in full when a result becomes part of an address.
 const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_');
@@ -17,19 +19,35 @@ fn to(result: &str) -> Response {
     Response::new(302).with_header("Location", format!("/teslaAccount/{result}"))
 }
 
-/// `/teslaAccount/login`: there is nothing configured to sign in with.
-pub(crate) fn login(_: &Inner, _: &Call) -> Response {
-    to("not_configured")
+/// Where the browser goes to be told how a sign-in ended.
+fn ended(done: Result<(), TeslaRefusal>) -> Response {
+    match done {
+        Ok(()) => to("success"),
+        Err(refusal) => {
+            log::warn!("nobody was signed in at Tesla: {}", refusal.text);
+            to(&utf8_percent_encode(&refusal.code, KEPT).to_string())
+        }
+    }
 }
 
-/// `/teslaAccount/callback`: comes back from a sign-in that was not begun here.
-pub(crate) fn callback(_: &Inner, _: &Call) -> Response {
-    to("state_mismatch")
+/// `/teslaAccount/login`: to the maker's page.
+pub(crate) fn login(api: &Inner, call: &Call) -> Response {
+    match begun(api, call.request.query_value("region").as_deref()) {
+        Ok(address) => Response::new(302).with_header("Location", address),
+        Err(refusal) => ended(Err(refusal)),
+    }
+}
+
+/// `/teslaAccount/callback`: back from there.
+pub(crate) fn callback(api: &Inner, call: &Call) -> Response {
+    ended(finished(api, TeslaReturn::Redirect(&call.request.query)))
 }
 
 /// `/teslaAccount/saveToken`: the address of a callback, pasted by hand.
-pub(crate) fn save_token(_: &Inner, _: &Call) -> Response {
-    to("state_mismatch")
+pub(crate) fn save_token(api: &Inner, call: &Call) -> Response {
+    let form = call.request.body_form();
+    let url = form.iter().find(|(name, _)| name == "url").map_or("", |(_, value)| value.as_str());
+    ended(finished(api, TeslaReturn::Pasted(url)))
 }
 
 /// `/teslaAccount/…`: how a sign-in ended is told by the page.

@@ -4,6 +4,7 @@
 
 mod access;
 mod body;
+pub(crate) mod cars;
 mod commands;
 mod events;
 mod groups;
@@ -15,6 +16,7 @@ mod rules;
 use http_door::{Method, Response};
 use serde_json::{Value, json};
 
+pub(crate) use cars::ROUTES as CAR_ROUTES;
 pub(crate) use events::{Live, follow};
 
 use crate::access::Intent;

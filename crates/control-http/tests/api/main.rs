@@ -4,6 +4,8 @@ mod access;
 mod bench;
 mod compat;
 mod house;
+mod logs;
 mod native;
 mod pages;
 mod recorded;
+mod tesla;
