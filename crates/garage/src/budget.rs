@@ -1,12 +1,13 @@
 //! What calls may cost, what they did cost, and on what it was spent.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use vehicle::{Request, Spent};
 
 use crate::Day;
+use crate::pace::Bucket;
 
 /// Shares of a limit that routine questions and what matters may use up; the rest is kept for stopping cars.
 const ROUTINE_SHARE: f64 = 0.80;
@@ -14,7 +15,6 @@ const MATTERS_SHARE: f64 = 0.95;
 /// Shares of an even day's money at which looking at cars and raising currents are paced.
 const POLLING_PACE: f64 = 0.60;
 const RATE_PACE: f64 = 0.25;
-const DAY_SECONDS: f64 = 86_400.0;
 
 /// Millionths of a dollar.
 pub type MicroDollars = u64;
@@ -364,44 +364,10 @@ pub struct PeriodView {
     pub entries: Vec<Entry>,
 }
 
-/// Money that drips in at an even pace and may pile up for half a day.
-#[derive(Debug, Clone)]
-struct Bucket {
-    at: Instant,
-    /// `None` until first used: it begins a quarter full.
-    money: Option<f64>,
-}
-
-impl Bucket {
-    fn new(now: Instant) -> Self {
-        Bucket { at: now, money: None }
-    }
-
-    fn filled(&self, now: Instant, per_day: f64) -> f64 {
-        let most = per_day / 2.0;
-        let since = now.saturating_duration_since(self.at).as_secs_f64();
-        let money = self.money.unwrap_or(most / 2.0);
-        (money + since * per_day / DAY_SECONDS).min(most)
-    }
-
-    fn may(&self, now: Instant, per_day: f64, price: f64) -> Result<(), Instant> {
-        let missing = price - self.filled(now, per_day);
-        if missing <= 0.0 {
-            return Ok(());
-        }
-        let wait = if per_day > 0.0 { missing * DAY_SECONDS / per_day } else { DAY_SECONDS };
-        Err(now + Duration::from_secs_f64(wait.clamp(1.0, DAY_SECONDS)))
-    }
-
-    fn take(&mut self, now: Instant, per_day: f64, price: f64) {
-        self.money = Some((self.filled(now, per_day) - price).max(0.0));
-        self.at = now;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     const COMMAND: Spent = Spent { commands: 1, data: 0, wakes: 0 };
     const READ: Spent = Spent { commands: 0, data: 1, wakes: 0 };

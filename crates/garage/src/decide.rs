@@ -33,6 +33,11 @@ const CHECK_PATIENCE: Duration = Duration::from_secs(120);
 /// "No power" is believed for so long without a new report.
 const NO_POWER_HOLDS: Duration = Duration::from_secs(1800);
 
+/// A car that does not stop is held to this.
+const HELD_DOWN: Amps = Amps::from_whole(5);
+/// At a charging point that measures, a charging car is read so much more rarely.
+const MEASURED_STRETCH: u32 = 3;
+
 /// What decisions about a car go by, apart from the car.
 pub(crate) struct World<'a> {
     pub(crate) now: Instant,
@@ -206,7 +211,11 @@ impl Car {
         }
         match self.stop.step(world.now) {
             Step::At(at) => agenda.wait(Some(at), Why::BackOff),
-            Step::GivenUp => agenda.wait(None, Why::StopGivenUp),
+            Step::GivenUp => {
+                agenda.wait(None, Why::StopGivenUp);
+                // What cannot be stopped is at least held down.
+                self.plan_rate(world, HELD_DOWN, false, agenda);
+            }
             Step::Now => {
                 // What cannot be looked at is told all the same: too much current is worse than one call.
                 let is_fresh = self.is_fresh(world.now, world.sources) && !self.is_unproven(self.stop.asked_at());
@@ -401,7 +410,9 @@ impl Car {
             tells_sleep: self.may_read_sleep(world).is_some(),
             has_copy: self.ways.values().any(copy),
         };
-        let next = polling::next(world.now, &look, world.settings.idle_interval, world.settings.charging_interval);
+        let is_measured = self.is_at_connector() && self.connector.is_some_and(|view| view.draw.is_some());
+        let charging = world.settings.charging_interval * if is_measured { MEASURED_STRETCH } else { 1 };
+        let next = polling::next(world.now, &look, world.settings.idle_interval, charging);
         let Some((request, at)) = next else { return };
         let request = if matches!(request, Request::Read { .. }) { self.read() } else { request };
         if !route::could(&self.ways, world.sources, world.settings.policy, request) {

@@ -19,6 +19,7 @@
 //! is asked `route.rs`; tries and pauses `ladder.rs`; currents `rate.rs`; charge limits `limits.rs`; at home or not
 //! `whereabouts.rs`; what is due for one car `decide.rs`. At any moment at most one question about a car is under way.
 
+mod ask;
 mod budget;
 mod car;
 mod day;
@@ -26,7 +27,9 @@ mod decide;
 mod garage;
 mod ladder;
 mod limits;
+mod names;
 mod output;
+mod pace;
 mod polling;
 mod rate;
 mod route;

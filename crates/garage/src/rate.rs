@@ -21,6 +21,7 @@ const TWICE_AFTER: Duration = Duration::from_secs(5);
 const OVERRIDE_SPACING: Duration = Duration::from_secs(300);
 const MOST_OVERRIDES: u8 = 3;
 const MOST_FAILURES: u8 = 3;
+const FAILED_SPACING: Duration = Duration::from_secs(600);
 
 /// What is known and was done about the current of one car.
 #[derive(Debug, Clone, Default)]
@@ -109,7 +110,9 @@ impl Rate {
             return if is_overridden { send_at(after(OVERRIDE_SPACING), Purpose::Reduce) } else { RateStep::Fine };
         }
         if self.failures >= MOST_FAILURES && self.last.is_some_and(|last| last.amps == target) {
-            return RateStep::Fine;
+            // Too much current is not given up on, only tried more rarely.
+            let is_too_much = target < believed;
+            return if is_too_much { send_at(after(FAILED_SPACING), Purpose::Reduce) } else { RateStep::Fine };
         }
         if target > believed {
             return send_at(after(SPACING), Purpose::Rate);
@@ -235,11 +238,11 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_command_is_tried_thrice() {
+    fn a_lost_command_is_tried_thrice_and_then_rarely_while_it_is_about_too_much_current() {
         let start = Instant::now();
         let mut rate = Rate::default();
         let mut sent = 0;
-        for second in 0..600 {
+        for second in 0..3600 {
             let now = start + Duration::from_secs(second);
             if let RateStep::Send(amps, _) = rate.step(now, amps(600), None, Some((amps(1600), Some(start)))) {
                 sent += 1;
@@ -247,6 +250,6 @@ mod tests {
                 rate.failed();
             }
         }
-        assert_eq!(sent, 3);
+        assert_eq!(sent, 3 + 5);
     }
 }

@@ -1,12 +1,12 @@
 //! One car at a time: what it is told, and what not.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use units::{Amps, Percent};
-use vehicle::{Outcome, Request, Spent, Trouble};
+use vehicle::{CarKey, Facts, Nearness, Outcome, Position, Report, Request, Spent, Trouble, Whereabouts};
 
 use super::world::{FakeCar, World, cloud, key, radio, settings};
-use crate::{CommandPolicy, ConnectorView, GarageSettings, Why, Wish};
+use crate::{CommandPolicy, ConnectorView, Garage, GarageSettings, HomeSetting, Kept, Output, Why, Wish};
 
 fn amps(amps: i32) -> Request {
     Request::SetAmps(Amps::from_whole(amps))
@@ -331,4 +331,59 @@ fn a_question_that_is_never_answered_is_a_lost_answer() {
     assert_eq!(world.garage.budget().month.used, before);
     assert!(before.commands >= 4);
     assert_ne!(world.spent, Spent::NOTHING);
+}
+
+/// A car that tells only by itself, under this key and name.
+fn told(garage: &mut Garage, now: Instant, car: &CarKey, name: &str, latitude: Option<f64>) {
+    let facts = Facts {
+        name: Some(name.to_owned()),
+        plugged: Some(true),
+        position: latitude.and_then(|latitude| Position::new(latitude, 8.0, Some(now))),
+        ..Facts::default()
+    };
+    let source = if car.vin().is_some() { "TeslaAPI" } else { "TeslaMate" };
+    let (source, nearness) = (source.into(), Nearness::Copy);
+    garage.handle_report(now, &Report { car: car.clone(), source, nearness, taken_at: Some(now), facts });
+}
+
+fn drained(garage: &mut Garage) -> Vec<Output> {
+    std::iter::from_fn(|| garage.poll_output()).collect()
+}
+
+#[test]
+fn a_car_known_by_name_is_the_one_car_of_that_name() {
+    let now = Instant::now();
+    let mut garage = Garage::new(now, settings(), Kept::default(), []);
+    let by_name = CarKey::Name("Lightning".to_owned());
+    told(&mut garage, now, &by_name, "Lightning", None);
+    told(&mut garage, now, &key(0), "Lightning", None);
+    assert!(drained(&mut garage).contains(&Output::Gone(by_name.clone())));
+    told(&mut garage, now, &by_name, "Lightning", None);
+    assert_eq!(garage.keys().collect::<Vec<_>>(), [&key(0)]);
+    assert_eq!(garage.known_as(&key(0), "TeslaMate"), by_name);
+    assert_eq!(garage.known_as(&key(0), "TeslaAPI"), key(0));
+
+    // A second car of that name: now nobody can tell which of them the name means.
+    told(&mut garage, now, &key(1), "Lightning", None);
+    told(&mut garage, now, &by_name, "Lightning", None);
+    assert_eq!(garage.keys().count(), 3);
+    let is_said = |output: &Output| matches!(output, Output::Notice(notice) if notice.code == "ambiguous_car");
+    assert!(drained(&mut garage).iter().any(is_said));
+}
+
+#[test]
+fn the_first_parked_car_shows_where_home_is_and_it_stays_there() {
+    let now = Instant::now();
+    let unset = GarageSettings { home: HomeSetting { position: None, radius: 100.0 }, ..settings() };
+    let mut garage = Garage::new(now, unset.clone(), Kept::default(), []);
+    told(&mut garage, now, &key(0), "Lightning", Some(52.0));
+    let kept = drained(&mut garage).into_iter().find_map(|output| match output {
+        Output::Keep(kept) => Some(kept),
+        _ => None,
+    });
+    let kept = *kept.unwrap();
+    assert_eq!(kept.home, Some((52.0, 8.0)));
+    let mut garage = Garage::new(now, unset, kept, []);
+    told(&mut garage, now, &key(1), "Thunder", Some(51.0));
+    assert_eq!(garage.view(now, &key(1)).unwrap().place.0, Whereabouts::Away);
 }
