@@ -35,3 +35,23 @@ pub fn home_assistant(config: &Config) -> Result<Option<Settings>, String> {
     let token = assistant.token.as_ref().map(|token| token.reveal().to_owned()).unwrap_or_default();
     Ok(Some(Settings { url: assistant.url.clone(), token, tls, discovers: assistant.discovers, cars }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_become_settings_and_every_role_has_a_key() {
+        let roles: String =
+            Role::all().map(|role| format!(r#""{}": "{}.x", "#, role.key(), role.domains()[0])).collect();
+        let text = format!(
+            r#"{{"config": {{"wiringMaxAmpsAllTWCs": 16, "wiringMaxAmpsPerTWC": 16}}, "vehicle": {{"HomeAssistant": {{
+                "enabled": true, "url": "http://ha:8123", "longLivedToken": "t0ken", "cars": [{{{roles} "name": "Zoe"}}]}}}}}}"#
+        );
+        let loaded = config::parse("config.json", text.as_bytes(), &config::KeySet::builtin());
+        assert!(!loaded.warnings.iter().any(|warning| warning.to_string().contains("cars")), "{:?}", loaded.warnings);
+        let settings = home_assistant(&loaded.config.unwrap()).unwrap().unwrap();
+        assert!(settings.discovers && settings.cars[0].name.as_deref() == Some("Zoe"));
+        assert_eq!(settings.cars[0].entities.len(), Role::all().count());
+    }
+}

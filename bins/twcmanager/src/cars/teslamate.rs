@@ -45,3 +45,38 @@ pub fn database(config: &Config) -> Option<Database> {
         encryption_key: reveal(&tokens.encryption_key).unwrap_or_default(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(mate: &str) -> Config {
+        let text = format!(
+            r#"{{"config": {{"wiringMaxAmpsAllTWCs": 16, "wiringMaxAmpsPerTWC": 16}}, "vehicle": {{"TeslaMate": {mate}}}}}"#
+        );
+        let loaded = config::parse("config.json", text.as_bytes(), &config::KeySet::builtin());
+        loaded.config.unwrap_or_else(|| panic!("{:?}", loaded.errors))
+    }
+
+    #[test]
+    fn keys_become_settings_and_a_wrong_vin_is_named() {
+        let config = read(
+            r#"{"enabled": true, "syncTelemetry": true, "mqtt_host": "broker", "mqtt_tls": true, "mqtt_prefix": "a/b",
+                "cars": {"1": "lrw3f7ek0nc000001"}, "syncTokens": true, "encryption_key": "k3y", "db_pass": "p4ss"}"#,
+        );
+        let settings = telemetry(&config).unwrap().unwrap();
+        assert_eq!((settings.broker.to_string().as_str(), settings.prefix.as_str()), ("broker:8883", "a/b"));
+        assert_eq!(settings.cars["1"].as_str(), "LRW3F7EK0NC000001");
+        let database = database(&config).unwrap();
+        assert_eq!(
+            (database.port, database.encryption_key.as_str(), database.password.as_str()),
+            (5432, "k3y", "p4ss")
+        );
+
+        let config = read(r#"{"enabled": true, "syncTelemetry": true, "mqtt_host": "h", "cars": {"1": "Nikola"}}"#);
+        assert!(telemetry(&config).unwrap_err().starts_with("vehicle.TeslaMate.cars.1 is `Nikola`"));
+        let config = read(r#"{"enabled": true, "syncTelemetry": true}"#);
+        assert!(telemetry(&config).unwrap_err().contains("vehicle.TeslaMate.mqtt_host"));
+        assert!(telemetry(&read(r#"{"enabled": false, "syncTelemetry": true}"#)).unwrap().is_none());
+    }
+}
