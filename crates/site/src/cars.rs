@@ -178,6 +178,11 @@ pub fn terms_of(settings: &Settings, vin: &str) -> CarView {
     }
 }
 
+/// Whether a person set the phases of a car.
+pub(crate) fn has_phases(settings: &Settings, vin: Option<&str>) -> bool {
+    vin.and_then(|vin| settings.value(OPTIONS)?.get(vin)?.get("phases")).is_some()
+}
+
 const fn rate_code(rate: ChargeRateControl) -> u8 {
     match rate {
         ChargeRateControl::Connector => 1,

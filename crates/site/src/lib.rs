@@ -17,6 +17,7 @@
 //! | `combine`, `draw`, `surplus`, `limits` | pure arithmetic: several meters, slow meters, surplus, grid limit and fuse |
 //! | `budget`, `green` | how much is shared out; delays and least times when charging follows the surplus |
 //! | `point`, `session` | one charging point: its lease, start and stop; its sessions |
+//! | `phases` | on how many phases a car charges, learnt from the meter |
 //! | `words` | every sentence that people read |
 //! | `view`, `notes`, `alerts` | the snapshot; what somebody should know |
 //! | `cars`, `terms` | what people set for single cars; on what terms a car takes part now |
@@ -43,6 +44,7 @@ mod limits;
 mod notes;
 mod obey;
 mod output;
+mod phases;
 mod point;
 mod port;
 mod prefs;

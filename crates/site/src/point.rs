@@ -9,6 +9,7 @@ use units::{Amps, Watts};
 
 use crate::draw::Draw;
 use crate::green::{Gate, Wait};
+use crate::phases::Learner;
 use crate::session::Session;
 use crate::surplus::power_factor;
 use crate::terms::Terms;
@@ -46,6 +47,7 @@ pub(crate) struct Point {
     pub(crate) terms: Terms,
     /// Since when its car takes clearly less than it is told it may.
     less_since: Option<Instant>,
+    pub(crate) learner: Learner,
     pub(crate) last_vin: Option<String>,
     pub(crate) is_enabled: bool,
     pub(crate) priority: i32,
@@ -78,6 +80,7 @@ impl Point {
             views: Vec::new(),
             terms: Terms::default(),
             less_since: None,
+            learner: Learner::default(),
             last_vin: None,
             is_enabled: true,
             priority: 0,

@@ -200,6 +200,7 @@ impl Site {
     pub fn handle_reading(&mut self, now: &Now, source: &str, reading: Arc<EmsReading>) {
         if self.sources.take(source, Arc::clone(&reading)) {
             self.picture = crate::combine::combine(&self.sources, now.mono, self.setup.default_volts);
+            self.learn_phases();
             self.judge_now |= self.setup.policy.is_some();
             let shown = |channel: crate::combine::Channel| channel.known().map(|flow| flow.power);
             // Export and import, whatever they are called.
@@ -225,6 +226,7 @@ impl Site {
 
     /// A charging point appeared or changed.
     pub fn handle_evse(&mut self, now: &Now, status: Arc<EvseStatus>) {
+        let status = Arc::new(self.with_learnt_phases(now.mono, EvseStatus::clone(&status)));
         let id = status.id.clone();
         let point = self.points.entry(id.clone()).or_insert_with(|| {
             let mut point = Point::new(Arc::clone(&status), now.mono);
@@ -247,6 +249,7 @@ impl Site {
         if matches!(&turn, Turn::Tell(event) if event.ended_at.is_some()) || matches!(turn, Turn::Change(..)) {
             // Another car starts with a clean sheet.
             point.gate = crate::green::Gate::default();
+            point.learner = crate::phases::Learner::default();
             point.is_stopped_by_us = false;
         }
         let hook = significant_change(point);

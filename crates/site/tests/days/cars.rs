@@ -327,3 +327,21 @@ fn a_pin_and_options_are_checked_before_they_are_stored() {
     let wrong = Command::SetSetting { key: "vehicleOptions".into(), value: json!({ RED: { "minSoc": 200 } }) };
     assert!(house.site.handle_command(&now, wrong).unwrap_err().text.contains("minSoc"));
 }
+
+#[test]
+fn the_phases_of_a_car_are_learnt_from_the_meter_when_its_connector_does_not_tell() {
+    let setup = SiteSetup { phases: Phases::Three, ..setup() };
+    // The sun comes and goes, so the current moves by several amps.
+    let mut house = House::new(setup, green(), Meter::Grid)
+        .car("fake-1", Phases::One)
+        .sun(|second| if second / 200 % 2 == 0 { 6500.0 } else { 9500.0 })
+        .every(5, 0);
+    house.cars[0].assumed = Some(Phases::Three);
+    house.cars[0].energy_wh = 0.0;
+    house.run(150);
+    assert_eq!(house.snapshot().evses[0].phases, 3);
+    house.run(1250);
+    assert_eq!(house.snapshot().evses[0].phases, 1, "{}", house.sentence(0));
+    // Now it gets three times the amps of before: all of the surplus.
+    assert_eq!(house.drawn(0), 26.0, "{}", house.sentence(0));
+}

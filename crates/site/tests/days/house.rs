@@ -34,6 +34,8 @@ pub struct Car {
     pub id: EvseId,
     pub phases: Phases,
     pub is_plugged: bool,
+    /// Phases that its charging point takes for granted, where they are not those of the car.
+    pub assumed: Option<Phases>,
     /// Most the car takes, in amps.
     pub most: f64,
     pub target: Option<Target>,
@@ -59,7 +61,7 @@ impl Car {
             min: Amps::from_whole(6),
             max: Amps::from_whole(32),
             volts: Volts::saturating(VOLTS),
-            phases: self.phases,
+            phases: self.assumed.unwrap_or(self.phases),
         }
     }
 
@@ -89,7 +91,7 @@ impl Car {
             reported_max: Some(amps(self.offered)),
             drawn: Some(amps(drawn)),
             drawn_per_phase: PerPhase::unknown(),
-            power: Some(Watts::new(drawn * VOLTS * f64::from(self.phases.count())).unwrap()),
+            power: Some(Watts::new(drawn * VOLTS * f64::from(self.limits().phases.count())).unwrap()),
             volts: PerPhase::unknown(),
             committed: amps(self.offered.max(self.drawn)),
             limits: self.limits(),
@@ -217,6 +219,7 @@ impl House {
         self.cars.push(Car {
             id: EvseId::new(name),
             phases,
+            assumed: None,
             is_plugged: true,
             most: 32.0,
             target: None,
