@@ -164,9 +164,9 @@ pub(crate) fn estimate(request: Request) -> Spent {
     match request {
         Request::List | Request::Read { .. } | Request::ReadWakefulness => Spent { data: 2, ..Spent::NOTHING },
         Request::Wake => Spent { wakes: 2, data: 12, ..Spent::NOTHING },
-        // A command, a handshake, and both again after a lost session.
+        // A command, a handshake, and both again after a lost session; once per car, whether it wants signatures.
         Request::Start | Request::Stop | Request::SetAmps(_) | Request::SetLimit(_) => {
-            Spent { commands: 4, ..Spent::NOTHING }
+            Spent { commands: 4, data: 1, ..Spent::NOTHING }
         }
     }
 }

@@ -100,10 +100,10 @@ impl Car {
         }
         let stop = || if self.is_below_least(world.settings) { Intent::Nothing(Why::BelowLeast) } else { Intent::Stop };
         if let Some(reason) = &self.not_permitted {
-            return if self.was_sent_off { Intent::Nothing(Why::NotPermitted(reason.clone())) } else { stop() };
+            return if self.was_sent_off { Intent::Nothing(Why::NotPermitted(reason.clone())) } else { Intent::Stop };
         }
         match self.wish {
-            _ if self.is_held => stop(),
+            _ if self.is_held => Intent::Stop,
             Wish::None => Intent::Nothing(Why::NothingWanted),
             Wish::AtMost(amps) => Intent::AtMost(amps),
             Wish::Granted(amps) if amps <= Amps::ZERO => stop(),

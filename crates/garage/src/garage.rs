@@ -19,6 +19,9 @@ use crate::{BudgetView, CommandPolicy, Day, GarageSettings, HomeSetting, Kept, N
 /// At least so often everything is looked through, whatever the timers say.
 const LOOK_THROUGH: Duration = Duration::from_secs(60);
 
+/// What sources call the trouble that their maker wants money.
+const PAYMENT: &str = "payment";
+
 /// The brain for all cars. See the crate's front page for the order of calls.
 #[derive(Debug)]
 pub struct Garage {
@@ -67,7 +70,18 @@ impl Garage {
 
     /// Says which day it is where the house stands. Called before anything else, and with every new day.
     pub fn set_today(&mut self, today: Day) {
+        let was_due = self.budget.ledger().is_payment_due;
         self.budget.set_today(today);
+        if was_due && !self.budget.ledger().is_payment_due {
+            self.forget_payment();
+        }
+    }
+
+    /// Sources only notice that calls are paid for again when they are asked.
+    fn forget_payment(&mut self) {
+        for source in self.sources.values_mut() {
+            source.trouble = source.trouble.take().filter(|(trouble, _)| trouble.code != PAYMENT);
+        }
     }
 
     /// What is known of a car by one source.
@@ -132,7 +146,7 @@ impl Garage {
         let before = state.trouble.take();
         match trouble {
             Some(trouble) => {
-                if trouble.code == "payment" {
+                if trouble.code == PAYMENT {
                     self.budget.set_payment_due(true);
                     self.keep();
                 }
@@ -152,7 +166,7 @@ impl Garage {
                     }
                 }
                 if let Some((trouble, _)) = before {
-                    if trouble.code == "payment" {
+                    if trouble.code == PAYMENT {
                         self.budget.set_payment_due(false);
                         self.keep();
                     }
@@ -258,6 +272,7 @@ impl Garage {
     /// A person paid, or wants to try: billed calls may be made again.
     pub fn resume_billed_calls(&mut self, now: Instant) {
         self.budget.set_payment_due(false);
+        self.forget_payment();
         self.keep();
         self.step(now);
     }

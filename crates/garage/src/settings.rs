@@ -24,7 +24,9 @@ pub struct GarageSettings {
     pub wake_delay: Duration,
     /// `config.respectVehicleSchedule`: a car that waits for its own timer is not started.
     pub respect_schedule: bool,
-    /// `config.minChargeLevel`: a car below is never stopped.
+    /// `config.minChargeLevel`: a car below is not stopped because it is granted nothing; only because it may not charge
+    /// here or is told to stop. Leave it out where whoever grants power sees to this himself: he also knows when a fuse
+    /// leaves no choice.
     pub min_level: Option<Percent>,
     /// Where home is.
     pub home: HomeSetting,

@@ -6,7 +6,7 @@ use units::{Amps, Percent};
 use vehicle::{CarKey, Facts, Nearness, Outcome, Position, Report, Request, Spent, Trouble, Whereabouts};
 
 use super::world::{FakeCar, World, cloud, key, radio, settings};
-use crate::{CommandPolicy, ConnectorView, Garage, GarageSettings, HomeSetting, Kept, Output, Why, Wish};
+use crate::{CommandPolicy, ConnectorView, Day, Garage, GarageSettings, HomeSetting, Kept, Output, Why, Wish};
 
 fn amps(amps: i32) -> Request {
     Request::SetAmps(Amps::from_whole(amps))
@@ -231,7 +231,13 @@ fn whoever_asks_to_be_left_alone_is_left_alone() {
 }
 
 #[test]
-fn payment_due_stops_all_billed_calls_until_a_person_acts() {
+fn payment_due_stops_all_billed_calls_until_a_person_acts_or_the_month_ends() {
+    for by_person in [true, false] {
+        check_payment(by_person);
+    }
+}
+
+fn check_payment(by_person: bool) {
     let mut world = World::with_one(FakeCar { is_charging: true, ..FakeCar::default() });
     let text = "add a means of payment".to_owned();
     let now = world.now();
@@ -241,9 +247,13 @@ fn payment_due_stops_all_billed_calls_until_a_person_acts() {
     assert_eq!(world.sent, []);
     assert!(world.kept.ledger.is_payment_due);
     let now = world.now();
-    world.garage.handle_trouble(now, "TeslaAPI", None);
-    world.run(60);
-    assert!(world.commands().contains(&Request::Stop));
+    if by_person {
+        world.garage.resume_billed_calls(now);
+    } else {
+        world.garage.set_today(Day { year: 2026, month: 12, day: 1 });
+    }
+    world.run(120);
+    assert!(world.commands().contains(&Request::Stop), "{by_person}: {:?}", world.sent);
 }
 
 #[test]
