@@ -209,7 +209,8 @@ impl Merger {
         self.judge(now);
         let instances: Vec<Arc<dyn EvseInstance>> = self.raw.values().cloned().collect();
         let statuses: Vec<Arc<EvseStatus>> = instances.iter().map(|instance| instance.status()).collect();
-        let mut scene = Scene { instances: &instances, statuses: &statuses, by: BTreeMap::new() };
+        let mut scene =
+            Scene { instances: &instances, statuses: &statuses, by: BTreeMap::new(), suspended: BTreeSet::new() };
         self.pin(&mut scene);
         self.keep(&mut scene);
         self.guess(now, &mut scene);
@@ -220,7 +221,7 @@ impl Merger {
         let groups = table.groups(&instances, &statuses);
         self.assemble(&scene, &groups);
         self.doubt(now, &scene);
-        self.tell_cars();
+        self.tell_cars(&scene);
         self.dirty.clear();
     }
 
@@ -241,10 +242,30 @@ impl Merger {
                 let status = &scene.statuses[*at];
                 (status.is_charging(), status.plug == Plug::PluggedIn, status.heard_at)
             });
-            if let Some(at) = at {
-                let at = scene.statuses[at].id.clone();
-                scene.by.insert(status.id.clone(), (at, MatchedBy::Pin, 1.0));
+            let Some(at) = at else { continue };
+            let connector = scene.statuses[at].id.clone();
+            if self.is_elsewhere(status, &scene.statuses[at]) {
+                scene.suspended.insert(connector);
+            } else {
+                scene.by.insert(status.id.clone(), (connector, MatchedBy::Pin, 1.0));
             }
+        }
+    }
+
+    /// Whether a car is surely not at the connector that it is pinned to: a pin says which car it is when one is there, not
+    /// that it never goes anywhere else.
+    fn is_elsewhere(&self, car: &EvseStatus, connector: &EvseStatus) -> bool {
+        let trail = self.trails.get(&connector.id);
+        match (connector.plug, car.plug) {
+            (Plug::PluggedIn, _) if connector.vin.is_some() && connector.vin != car.vin => true,
+            (Plug::Unplugged, Plug::PluggedIn) => {
+                trail.and_then(Trail::empty_since).is_some_and(|left| car.heard_at > left + SLACK)
+            }
+            // Somebody else's car, when ours says afterwards that it is not plugged in.
+            (Plug::PluggedIn, Plug::Unplugged) => {
+                trail.and_then(Trail::plugged_since).is_some_and(|came| car.heard_at > came + SLACK)
+            }
+            _ => false,
         }
     }
 
@@ -395,7 +416,7 @@ impl Merger {
             views.push(view_of(status, scene.is_local(*index), by, confidence));
         }
         let parts: Vec<EvseId> = members.iter().map(|index| scene.statuses[*index].id.clone()).collect();
-        let pinned = self.settings.pins.get(&lead.id).filter(|_| has_point);
+        let pinned = self.settings.pins.get(&lead.id).filter(|_| has_point && !scene.suspended.contains(&lead.id));
         let vin = members.iter().find_map(|index| scene.statuses[*index].vin.as_ref()).or(pinned);
         let phases = self.phases(scene, &members, vin);
         let instance = if members.len() == 1 && phases.is_none() {
@@ -452,11 +473,11 @@ impl Merger {
     }
 
     /// Tells which car is at which charging point, where that changed.
-    fn tell_cars(&mut self) {
+    fn tell_cars(&mut self, scene: &Scene<'_>) {
         let mut at = BTreeMap::new();
         for whole in self.wholes.values().filter(|whole| whole.instance.is_local()) {
             let status = whole.instance.status();
-            let pinned = self.settings.pins.get(&status.id);
+            let pinned = self.settings.pins.get(&status.id).filter(|_| !scene.suspended.contains(&status.id));
             let Some(vin) = status.vin.clone().or_else(|| pinned.cloned()) else { continue };
             let is_guess = whole.views.iter().any(|view| view.by == MatchedBy::Behaviour);
             if is_guess || status.plug == Plug::Unplugged {

@@ -1,6 +1,6 @@
 //! What the merger looks at in one moment, and what it says about it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{MatchedBy, MergeSettings, View};
@@ -10,6 +10,8 @@ use crate::{ControllerEvent, EventLevel, EvseId, EvseInstance, EvseStatus, Plug,
 pub(super) struct Scene<'a> {
     pub(super) instances: &'a [Arc<dyn EvseInstance>],
     pub(super) statuses: &'a [Arc<EvseStatus>],
+    /// Charging points whose pinned car is surely not there.
+    pub(super) suspended: BTreeSet<EvseId>,
     /// Car to charging point, with how and how surely that is known.
     pub(super) by: BTreeMap<EvseId, (EvseId, MatchedBy, f64)>,
 }
@@ -50,7 +52,7 @@ impl Scene<'_> {
             self.is_local(*index)
                 && status.vin.is_none()
                 && status.plug != Plug::Unplugged
-                && !settings.pins.contains_key(&status.id)
+                && (!settings.pins.contains_key(&status.id) || self.suspended.contains(&status.id))
                 && !self.is_taken(&status.id)
         };
         self.statuses.iter().enumerate().filter(is_blind).map(|(_, status)| status.id.clone()).collect()

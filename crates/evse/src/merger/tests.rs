@@ -351,3 +351,29 @@ fn a_car_that_charges_elsewhere_keeps_its_share_while_a_connector_finds_out_who_
     assert_eq!(yard.ids(), ["gen2-1", "tesla-blue"]);
     assert!(yard.events.is_empty());
 }
+
+#[test]
+fn a_pin_counts_while_that_car_may_be_there_and_not_for_a_guest() {
+    let pins = BTreeMap::from([(EvseId::new("gen2-1"), Vin::parse(RED).unwrap())]);
+    let mut yard = Yard::new(MergeSettings { pins, ..MergeSettings::default() });
+    yard.plug("gen2-1", Plug::Unplugged);
+    yard.plug("tesla-red", Plug::Unplugged);
+    yard.pass(100);
+    yard.plug("gen2-1", Plug::PluggedIn);
+    assert_eq!(yard.views("gen2-1")[1].1, MatchedBy::Pin);
+    assert_eq!(yard.at.len(), 1);
+    // It says a minute later that it has no cable: a guest is there.
+    yard.pass(60);
+    yard.plug("tesla-red", Plug::Unplugged);
+    assert_eq!((yard.ids().len(), yard.at.len()), (2, 0));
+    // The guest leaves, and ours charges on another charger.
+    yard.plug("gen2-1", Plug::Unplugged);
+    yard.pass(100);
+    yard.plug("tesla-red", Plug::PluggedIn);
+    assert_eq!(yard.ids(), ["gen2-1", "tesla-red"]);
+    // A VIN that the connector tells is stronger than any pin.
+    yard.pass(100);
+    yard.set("gen2-1", |status| (status.plug, status.vin) = (Plug::PluggedIn, Vin::parse(BLUE)));
+    assert_eq!(yard.ids(), ["gen2-1", "tesla-red"]);
+    assert!(yard.at.contains_key(&Vin::parse(BLUE).unwrap()));
+}
