@@ -31,6 +31,8 @@ pub(crate) struct Session {
     counter_start: Option<WattHours>,
     counter: Option<WattHours>,
     last_drawn: Option<(Instant, f64)>,
+    /// The power now is reckoned from what was last told, so the counter is as old as that.
+    is_rough: bool,
     told: Option<Instant>,
 }
 
@@ -61,6 +63,7 @@ impl Session {
             counter_start: status.energy_total,
             counter: status.energy_total,
             last_drawn: None,
+            is_rough: status.is_estimate,
             told: None,
         }
     }
@@ -76,6 +79,7 @@ impl Session {
             counter: event.counter,
             // It gets the usual time to show that it goes on.
             last_drawn: Some((now, event.updated_at)),
+            is_rough: false,
             told: None,
         }
     }
@@ -99,9 +103,9 @@ impl Session {
         WattHours::saturating(self.integrated)
     }
 
-    /// Without a counter of the device all of it is reckoned from current and voltage.
+    /// Without a counter of the device all of it is reckoned from current and voltage; between two reports of a car, a part.
     pub(crate) fn is_estimate(&self) -> bool {
-        self.counter_start.is_none() || self.counter.is_none()
+        self.is_rough || self.counter_start.is_none() || self.counter.is_none()
     }
 
     fn event(&self, evse: &EvseId, now: &Now, ended_at: Option<f64>) -> SessionEvent {
@@ -132,6 +136,7 @@ pub(crate) fn step(
     let drawing = is_drawing(status);
     if let Some(current) = session.as_mut() {
         current.counter = status.energy_total.or(current.counter);
+        current.is_rough = status.is_estimate;
         if current.counter_start.is_none() && current.integrated < 1.0 {
             current.counter_start = status.energy_total;
         }

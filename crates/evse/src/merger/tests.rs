@@ -50,6 +50,8 @@ struct Yard {
     fakes: BTreeMap<&'static str, Arc<Fake>>,
     events: Vec<ControllerEvent>,
     at: BTreeMap<Vin, AtConnector>,
+    /// What the news add up to.
+    shown: BTreeSet<EvseId>,
 }
 
 impl Yard {
@@ -61,6 +63,7 @@ impl Yard {
             fakes: BTreeMap::new(),
             events: Vec::new(),
             at: BTreeMap::new(),
+            shown: BTreeSet::new(),
         }
     }
 
@@ -120,7 +123,10 @@ impl Yard {
                 MergeNews::AtConnector { vin, at: None } => {
                     self.at.remove(&vin);
                 }
-                MergeNews::Changed { .. } | MergeNews::Gone(_) => {}
+                MergeNews::Changed { instance, .. } => {
+                    self.shown.insert(instance.id().clone());
+                }
+                MergeNews::Gone(id) => assert!(self.shown.remove(&id)),
             }
         }
     }
@@ -376,4 +382,66 @@ fn a_pin_counts_while_that_car_may_be_there_and_not_for_a_guest() {
     yard.set("gen2-1", |status| (status.plug, status.vin) = (Plug::PluggedIn, Vin::parse(BLUE)));
     assert_eq!(yard.ids(), ["gen2-1", "tesla-red"]);
     assert!(yard.at.contains_key(&Vin::parse(BLUE).unwrap()));
+}
+
+/// Whatever connectors and cars do and say: every charging point is there under its own id, what is committed to it stays
+/// counted, and no view of a car is part of two.
+#[test]
+fn random_yards_keep_every_charging_point_and_count_every_view_once() {
+    const IDS: [&str; 6] = ["gen2-1", "gen2-2", "gen2-3", "tesla-red", "tesla-blue", "tesla-none"];
+    for seed in 1..40_u64 {
+        let mut state = seed;
+        let mut random = |most: u64| {
+            // Numerical Recipes' generator; the low bits are poor.
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223) & 0xffff_ffff;
+            (state >> 8) % most
+        };
+        let mut yard = Yard::new(MergeSettings::default());
+        for _ in 0..300 {
+            let id = IDS[usize::try_from(random(6)).unwrap()];
+            match random(8) {
+                0 => yard.plug(id, Plug::Unplugged),
+                1 | 2 => yard.plug(id, Plug::PluggedIn),
+                3 => yard.plug(id, Plug::Unknown),
+                4 if id.starts_with("gen2") => {
+                    let vin = [None, Vin::parse(RED), Vin::parse(BLUE)][usize::try_from(random(3)).unwrap()].clone();
+                    yard.set(id, |status| status.vin = vin);
+                }
+                5 => {
+                    let of = [RED, BLUE][usize::try_from(random(2)).unwrap()];
+                    let at = EvseId::new(IDS[usize::try_from(random(6)).unwrap()]);
+                    let pins = BTreeMap::from([(at, Vin::parse(of).unwrap())]);
+                    yard.merger.handle_settings(MergeSettings { pins, ..MergeSettings::default() });
+                    yard.drain();
+                }
+                6 if id.starts_with("tesla") => {
+                    yard.merger.handle_gone(&EvseId::new(id));
+                    yard.drain();
+                }
+                _ => yard.draw(id, i32::try_from(random(3) * 8).unwrap()),
+            }
+            yard.pass(random(200));
+            check(&yard, seed);
+        }
+    }
+}
+
+fn check(yard: &Yard, seed: u64) {
+    let mut seen = BTreeSet::new();
+    for (instance, views) in yard.merger.instances() {
+        let status = instance.status();
+        for view in views.iter().filter(|view| view.by != MatchedBy::Possible) {
+            assert!(seen.insert(view.id.clone()), "seed {seed}: {} is part of two", view.id);
+        }
+        let locals = views.iter().filter(|view| view.is_local && view.by != MatchedBy::Possible).count();
+        assert!(locals <= 1, "seed {seed}: two charging points became one");
+        if let Some(local) = yard.fakes.get(status.id.as_str()).filter(|fake| fake.is_local) {
+            assert!(status.committed >= local.status().committed && status.is_on_circuit, "seed {seed}: {}", status.id);
+        }
+    }
+    let there: BTreeSet<EvseId> = yard.merger.instances().map(|(instance, _)| instance.id().clone()).collect();
+    assert_eq!(yard.shown, there, "seed {seed}");
+    for id in yard.merger.raw.keys().filter(|id| id.as_str().starts_with("gen2")) {
+        assert!(yard.merger.instance(id).is_some(), "seed {seed}: {id} is gone");
+    }
 }

@@ -78,6 +78,7 @@ fn what_is_estimated_counts_in_the_load_of_the_cars_and_is_called_an_estimate() 
     let seen = house.snapshot();
     assert_eq!((seen.power.cars_w, seen.evses[0].power_w), (16.0 * VOLTS, Some(16.0 * VOLTS)));
     assert!(seen.evses[0].is_estimate && !seen.evses[0].is_on_circuit);
+    assert!(seen.evses[0].session.as_ref().unwrap().is_estimate);
 }
 
 #[test]
