@@ -107,7 +107,8 @@ impl Standing {
             let is_near = now.saturating_duration_since(at) <= FRESH || self.since.is_some_and(|since| at >= since);
             is_near.then_some((at, Whereabouts::Home, Proof::Radio))
         });
-        let newest = [by_position, by_fence, by_radio].into_iter().flatten().max_by_key(|(at, ..)| *at);
+        // Of what is equally new, the last counts.
+        let newest = [by_radio, by_fence, by_position].into_iter().flatten().max_by_key(|(at, ..)| *at);
         newest.map_or((Whereabouts::Unknown, Proof::None), |(_, place, proof)| (place, proof))
     }
 }

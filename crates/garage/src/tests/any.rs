@@ -60,6 +60,9 @@ struct Check {
     /// What was last told about sleep, and whether current was seen to flow at a charging point.
     asleep: BTreeMap<CarKey, bool>,
     flows: BTreeMap<CarKey, bool>,
+    home: BTreeMap<CarKey, bool>,
+    at_connector: BTreeMap<CarKey, bool>,
+    /// A person may command a car wherever it is.
     person: bool,
     spent: Spent,
 }
@@ -82,6 +85,8 @@ impl Check {
             lists: Vec::new(),
             asleep: BTreeMap::new(),
             flows: BTreeMap::new(),
+            home: BTreeMap::new(),
+            at_connector: BTreeMap::new(),
             person: false,
             spent: Spent::NOTHING,
         }
@@ -110,6 +115,7 @@ impl Check {
                     ..Facts::default()
                 };
                 self.asleep.insert(key(car), is_asleep);
+                self.home.insert(key(car), is_home);
                 let report = Report {
                     car: key(car),
                     source: "telemetry".into(),
@@ -148,6 +154,10 @@ impl Check {
                     }
                 }
                 self.spent += spent;
+                if &*source == radio().0 && outcome == Outcome::Done {
+                    // Whom the radio reaches is near.
+                    self.home.insert(ask.car.clone(), true);
+                }
                 let is_about_sleep = ask.request != Request::List && !is_late;
                 match outcome {
                     Outcome::Asleep if is_about_sleep => drop(self.asleep.insert(ask.car.clone(), true)),
@@ -163,6 +173,7 @@ impl Check {
                 self.garage.handle_wish(now, &key(car), Wish::Granted(Amps::from_whole(amps)));
             }
             Event::Connector { car, view } => {
+                self.at_connector.insert(key(car), view.is_some());
                 self.flows.insert(key(car), view.is_some_and(|(draw, _)| draw >= 1));
                 let view = view.map(|(draw, offered)| ConnectorView {
                     draw: Some(Amps::from_whole(draw)),
@@ -196,6 +207,9 @@ impl Check {
             let is_asleep = self.asleep.get(&car) == Some(&true) && self.flows.get(&car) != Some(&true);
             let may = matches!(ask.request, Request::ReadWakefulness | Request::Wake);
             assert!(may || !is_asleep, "{:?} for a sleeping car", ask.request);
+            let is_home = self.home.get(&car) == Some(&true) || self.at_connector.get(&car) == Some(&true);
+            let is_steering = matches!(ask.request, Request::Start | Request::Stop | Request::SetAmps(_));
+            assert!(is_home || self.person || !is_steering, "{:?} for a car that is away", ask.request);
             // A question that was lost for three minutes may be followed by another; before that never.
             if let Some((_, before, at)) = self.open.insert(car, (source, ask, self.now)) {
                 let waited = self.now.saturating_duration_since(at);
