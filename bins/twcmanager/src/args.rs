@@ -18,6 +18,8 @@ Commands:
   passwd         Set the password of the page; a running program uses it at once
   import         Show what an older TWCManager left behind; --apply brings its past into the journal
   policy explain Show which policy holds at a moment, why, and why the others do not
+  tesla setup    Show what is done and what is missing for the access to Tesla's cloud, and take the steps
+  tesla cars     List the cars of the account at Tesla's (costs two data calls)
   simulate-bus   Run simulated connectors for another controller to steer
   decode HEX...  Explain frames of the Gen 2 load-sharing bus
 
@@ -36,6 +38,13 @@ Options of passwd:
 Options of import (and --config, as above):
   --from DIR           Folder to look in, such as a backup [default: where the configuration says]
   --apply              Write charging sessions and history into the journal; nothing of the old is changed
+
+Options of tesla setup (and --config, as above):
+  --create-key         Make the key pair that commands are signed with; an existing one stays
+  --register DOMAIN    Register the application with the domain that the public key is published on
+  --login              Sign in: prints the address to open, and takes what is pasted back
+  --region NA|EU|CN    Region to sign in to [default: config.teslaApiRegion]
+  --paste ADDRESS      Finish a sign-in that was begun with --login less than ten minutes ago
 
 Options of policy explain:
   --at TIME            Local time, such as 2026-08-20T22:30, or 22:30 for today [default: now]
@@ -88,6 +97,8 @@ pub enum Command {
         /// Whether to remove it.
         removes: bool,
     },
+    /// Set up the access to Tesla's cloud.
+    Tesla(TeslaArgs),
     /// Look at an older program's files.
     Import(ImportArgs),
     /// Explain which policy holds.
@@ -138,6 +149,25 @@ pub struct ImportArgs {
     pub apply: bool,
 }
 
+/// Options of `tesla`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TeslaArgs {
+    /// The file, when named.
+    pub config: Option<PathBuf>,
+    /// Whether to list the cars instead of setting up.
+    pub lists_cars: bool,
+    /// Whether to make the key pair.
+    pub creates_key: bool,
+    /// The domain to register.
+    pub registers: Option<String>,
+    /// Whether to sign in.
+    pub logs_in: bool,
+    /// The region to sign in to.
+    pub region: Option<String>,
+    /// What came back from Tesla's page.
+    pub pastes: Option<String>,
+}
+
 /// Options of `policy explain`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ExplainArgs {
@@ -177,13 +207,14 @@ fn read(mut parser: lexopt::Parser) -> Result<Args, lexopt::Error> {
     let (mut at, mut explains) = (None, false);
     let mut import = ImportArgs::default();
     let mut removes = false;
+    let (mut tesla, mut tesla_does) = (TeslaArgs::default(), None);
     while let Some(arg) = parser.next()? {
         let command = name.as_deref().unwrap_or("run");
         match arg {
             Short('h') | Long("help") => return Ok(Args { command: Command::Help, verbosity }),
             Short('V') | Long("version") => return Ok(Args { command: Command::Version, verbosity }),
             Short('v') | Long("verbose") => verbosity = verbosity.saturating_add(1),
-            Long("config") if matches!(command, "run" | "check" | "passwd" | "policy" | "import") => {
+            Long("config") if matches!(command, "run" | "check" | "passwd" | "policy" | "import" | "tesla") => {
                 check.config = Some(parser.value()?.into())
             }
             Long("json") if matches!(command, "check" | "policy") => check.json = true,
@@ -191,6 +222,11 @@ fn read(mut parser: lexopt::Parser) -> Result<Args, lexopt::Error> {
             Long("record") if command == "check" => check.record = Some(parser.value()?.into()),
             Long("replay") if command == "check" => check.replay = Some(parser.value()?.into()),
             Long("remove") if command == "passwd" => removes = true,
+            Long("create-key") if command == "tesla" => tesla.creates_key = true,
+            Long("register") if command == "tesla" => tesla.registers = Some(parser.value()?.string()?),
+            Long("login") if command == "tesla" => tesla.logs_in = true,
+            Long("region") if command == "tesla" => tesla.region = Some(parser.value()?.string()?),
+            Long("paste") if command == "tesla" => tesla.pastes = Some(parser.value()?.string()?),
             Long("from") if command == "import" => import.from = Some(parser.value()?.into()),
             Long("apply") if command == "import" => import.apply = true,
             Long("at") if command == "policy" => at = Some(parser.value()?.string()?),
@@ -201,6 +237,7 @@ fn read(mut parser: lexopt::Parser) -> Result<Args, lexopt::Error> {
             Long("seed") if command == "simulate-bus" => seed = parser.value()?.parse()?,
             Value(value) if name.is_none() => name = Some(value.string()?),
             Value(value) if command == "policy" && !explains && value == "explain" => explains = true,
+            Value(value) if command == "tesla" && tesla_does.is_none() => tesla_does = Some(value.string()?),
             Value(value) if command == "decode" => hex.push(value.string()?),
             other => return Err(other.unexpected()),
         }
@@ -214,6 +251,15 @@ fn read(mut parser: lexopt::Parser) -> Result<Args, lexopt::Error> {
         Some("check") => Command::Check(check),
         Some("passwd") => Command::Passwd { config: check.config, removes },
         Some("import") => Command::Import(ImportArgs { config: check.config, ..import }),
+        Some("tesla") => {
+            let lists_cars = match tesla_does.as_deref() {
+                Some("setup") => false,
+                Some("cars") if tesla == TeslaArgs::default() => true,
+                Some("cars") => return Err("tesla cars takes no option but --config".into()),
+                _ => return Err("tesla needs `setup` or `cars` after it".into()),
+            };
+            Command::Tesla(TeslaArgs { config: check.config, lists_cars, ..tesla })
+        }
         Some("policy") if !explains => return Err("policy needs `explain` after it".into()),
         Some("policy") => Command::Explain(ExplainArgs { config: check.config, at, json: check.json }),
         Some("simulate-bus") if connectors == 0 => return Err("--connectors needs at least 1".into()),
@@ -262,6 +308,17 @@ mod tests {
         assert_eq!(parsed("import").unwrap().command, Command::Import(ImportArgs::default()));
         let args = ImportArgs { config: Some("c".into()), from: Some("d".into()), apply: true };
         assert_eq!(parsed("import --from d --config c --apply").unwrap().command, Command::Import(args));
+    }
+
+    #[test]
+    fn teslas_cloud_is_set_up() {
+        let args = TeslaArgs { registers: Some("cars.example.org".into()), creates_key: true, ..TeslaArgs::default() };
+        let line = "tesla setup --create-key --register cars.example.org";
+        assert_eq!(parsed(line).unwrap().command, Command::Tesla(args));
+        let cars = TeslaArgs { lists_cars: true, config: Some("c".into()), ..TeslaArgs::default() };
+        assert_eq!(parsed("tesla cars --config c").unwrap().command, Command::Tesla(cars));
+        assert!(parsed("tesla").unwrap_err().contains("setup"));
+        assert!(parsed("tesla cars --login").is_err() && parsed("run --login").is_err());
     }
 
     #[test]

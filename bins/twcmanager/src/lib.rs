@@ -28,6 +28,7 @@
 
 mod args;
 mod bus_debug;
+mod cars;
 mod check;
 mod configuration;
 mod controllers;
@@ -48,6 +49,7 @@ mod simulation;
 mod sinks;
 mod supervisor;
 mod talk;
+mod tesla;
 mod web;
 mod webhook;
 
@@ -99,7 +101,7 @@ impl Program {
         };
         let is_check = matches!(
             args.command,
-            Command::Check(_) | Command::Explain(_) | Command::Import(_) | Command::Passwd { .. }
+            Command::Check(_) | Command::Explain(_) | Command::Import(_) | Command::Passwd { .. } | Command::Tesla(_)
         );
         let runs_on = matches!(args.command, Command::Run { .. } | Command::Demo { .. });
         let logs = Logs::start(args.verbosity, is_check, runs_on);
@@ -114,6 +116,7 @@ impl Program {
             Command::Demo { port } => demo::run(port, logs),
             Command::Check(check) => check::run(&check, &self.drivers),
             Command::Passwd { config, removes } => passwd::run(config.as_deref(), removes),
+            Command::Tesla(args) => tesla::run(&args),
             Command::Import(import) => import::run(&import, &self.drivers),
             Command::Explain(explain) => explain::run(&explain, &self.drivers),
             Command::SimulateBus { link, connectors, seed } => simulation::serve(&link, connectors, seed),
