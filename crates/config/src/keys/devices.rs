@@ -8,11 +8,49 @@ const fn text(name: &'static str, meaning: &'static str) -> Key {
     Key::new(name, Text, meaning)
 }
 
-const VEHICLE: &[Key] = &[Key::new(
-    "commandPolicy",
-    Choice(&["prefer_ble", "ble_only", "api_only"]),
-    "Which way cars are told something; when given here the web page cannot change it.",
-)];
+const VEHICLE: &[Key] = &[
+    Key::new(
+        "commandPolicy",
+        Choice(&["prefer_ble", "ble_only", "api_only"]),
+        "Which way cars are told something; when given here the web page cannot change it.",
+    ),
+    Key::new(
+        "chargingInterval",
+        Number,
+        "How often a car that charges at home is read through a source whose calls cost; less often when the budget asks.",
+    )
+    .unit("s")
+    .range(60.0, 86_400.0)
+    .number(300.0),
+    Key::new(
+        "cars",
+        Object,
+        "What is special about a car, by VIN: `{\"LRW3F7EK0NC000001\": {\"circuit\": \"connectors\"}}` says that the charger \
+         it uses at home hangs on the circuit of the Wall Connectors.",
+    ),
+];
+const BUDGET: &[Key] = &[
+    dollars("perMonth", "Most that calls to cars may cost in a calendar month.").number(10.0),
+    dollars("perDay", "Most that they may cost in a day."),
+    calls("commandsPerMonth", "Most commands in a month."),
+    calls("commandsPerDay", "Most commands in a day."),
+    calls("dataPerMonth", "Most readings in a month."),
+    calls("dataPerDay", "Most readings in a day."),
+    calls("wakesPerMonth", "Most wakes in a month."),
+    calls("wakesPerDay", "Most wakes in a day."),
+    dollars("pricePerCommand", "What a command costs.").number(0.001),
+    dollars("pricePerReading", "What a reading costs.").number(0.002),
+    dollars("pricePerWake", "What it costs to wake a car.").number(0.02),
+];
+
+const fn dollars(name: &'static str, meaning: &'static str) -> Key {
+    Key::new(name, Number, meaning).unit("US$").range(0.0, 1e6)
+}
+
+const fn calls(name: &'static str, meaning: &'static str) -> Key {
+    Key::new(name, Integer, meaning).range(0.0, 1e9)
+}
+
 const API: &[Key] = &[
     Key::new("enabled", Flag, "Whether Tesla's cloud is used.").flag(true),
     text(
@@ -153,6 +191,11 @@ const GEN3_DEVICES: &[Key] = &[
 pub(super) fn sections() -> Vec<Section> {
     vec![
         Section::new(&["vehicle"], VEHICLE, "How cars are spoken to."),
+        Section::new(
+            &["vehicle", "budget"],
+            BUDGET,
+            "What calls to cars may cost, where their maker charges for them.",
+        ),
         Section::new(&["vehicle", "teslaAPI"], API, "Tesla's cloud."),
         Section::new(&["vehicle", "teslaBLE"], BLE, "Bluetooth."),
         Section::new(&["vehicle", "teslaFleetTelemetryMQTT"], FLEET, "Telemetry that cars send themselves, by MQTT."),

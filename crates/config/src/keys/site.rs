@@ -19,6 +19,7 @@ const CONFIG: &[Key] = &[
     Key::new("latitude", Number, "Where the installation is, for sunrise and sunset; the home position in the settings is used otherwise.").unit("°").range(-90.0, 90.0),
     Key::new("longitude", Number, "See `latitude`; east is positive.").unit("°").range(-180.0, 180.0),
     Key::new("atHomeRadius", Number, "A car this near to the home position, in latitude and in longitude, is at home.").unit("feet").range(0.0, 1e7).number(10_560.0),
+    Key::new("atHomeRadiusMetres", Number, "The same as a circle in metres; it goes before `atHomeRadius`.").unit("m").range(1.0, 3e6),
     Key::new("defaultVoltage", Number, "Voltage between phase and neutral until a connector reports it.").unit("V").range(50.0, 500.0).number(240.0),
     Key::new("numberOfPhases", Integer, "Phases of the supply until a connector reports them: 1 or 3.").range(1.0, 3.0).number(1.0),
     Key::new("realPowerFactorMinAmps", Number, "Share of the apparent power that cars really draw at the lowest rate.").range(0.1, 2.0).number(1.0),

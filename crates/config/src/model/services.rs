@@ -205,10 +205,16 @@ impl Status {
 }
 
 /// Section `vehicle`, resolved.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Vehicle {
     /// `commandPolicy`; when given it overrides the setting and locks it.
     pub command_policy: Option<CommandPolicy>,
+    /// `chargingInterval`: how often a car that charges is read through a source whose calls cost.
+    pub charging_interval: Duration,
+    /// `cars`: what is special about single cars, as written, by VIN.
+    pub cars: Map<String, Value>,
+    /// What calls may cost.
+    pub budget: CarBudget,
     /// Whether Tesla's cloud is used.
     pub tesla_api: bool,
     /// Where Tesla's cloud is, when it is not Tesla's own.
@@ -223,6 +229,52 @@ pub struct Vehicle {
     pub home_assistant: Option<HomeAssistant>,
     /// Cars that TeslaMate knows.
     pub teslamate: Option<TeslaMate>,
+}
+
+/// Section `vehicle.budget`: limits are none where absent, money is in US dollars.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CarBudget {
+    /// Of a calendar day.
+    pub day: CarCaps,
+    /// Of a calendar month.
+    pub month: CarCaps,
+    /// `pricePerCommand`.
+    pub price_of_command: f64,
+    /// `pricePerReading`.
+    pub price_of_reading: f64,
+    /// `pricePerWake`.
+    pub price_of_wake: f64,
+}
+
+/// Limits of one day or one month.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct CarCaps {
+    /// Money.
+    pub dollars: Option<f64>,
+    /// Commands.
+    pub commands: Option<u32>,
+    /// Readings.
+    pub data: Option<u32>,
+    /// Wakes.
+    pub wakes: Option<u32>,
+}
+
+impl CarBudget {
+    fn resolve(fields: &Fields<'_>) -> CarBudget {
+        let caps = |per: &str| CarCaps {
+            dollars: fields.opt_number(&format!("per{per}")),
+            commands: fields.opt_whole(&format!("commandsPer{per}")),
+            data: fields.opt_whole(&format!("dataPer{per}")),
+            wakes: fields.opt_whole(&format!("wakesPer{per}")),
+        };
+        CarBudget {
+            day: caps("Day"),
+            month: CarCaps { dollars: Some(fields.number("perMonth")), ..caps("Month") },
+            price_of_command: fields.number("pricePerCommand"),
+            price_of_reading: fields.number("pricePerReading"),
+            price_of_wake: fields.number("pricePerWake"),
+        }
+    }
 }
 
 /// Section `vehicle.teslaAPI` beside its switch.
@@ -340,6 +392,9 @@ impl Vehicle {
         };
         Vehicle {
             command_policy: fields.opt_text("commandPolicy").and_then(|name| CommandPolicy::from_name(&name)),
+            charging_interval: fields.seconds("chargingInterval"),
+            cars: fields.below("cars").map().clone(),
+            budget: CarBudget::resolve(&fields.below("budget")),
             tesla_api: api.flag("enabled"),
             tesla_cloud: TeslaCloud {
                 api_url: api.opt_text("apiUrl"),

@@ -9,6 +9,9 @@ use units::{Amps, Percent, Phases, Volts};
 use super::fields::Fields;
 use crate::{Document, Options, Secret};
 
+/// The international foot.
+const METRES_PER_FOOT: f64 = 0.3048;
+
 /// Section `config`, resolved. Currents are per phase.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Site {
@@ -34,8 +37,8 @@ pub struct Site {
     pub start_stop_delay: Duration,
     /// `latitude` and `longitude`, when both are given.
     pub position: Option<(f64, f64)>,
-    /// `atHomeRadius` in feet: half the side of a square.
-    pub at_home_radius_feet: f64,
+    /// `atHomeRadiusMetres`, or `atHomeRadius` in feet: radius of home in metres.
+    pub at_home_radius: f64,
     /// `defaultVoltage`: until a connector reports it.
     pub default_voltage: Volts,
     /// `numberOfPhases`: until a connector reports them.
@@ -176,7 +179,8 @@ impl Site {
             stale_after: fields.seconds("staleAfter"),
             start_stop_delay: fields.seconds("startStopDelay"),
             position: fields.opt_number("latitude").zip(fields.opt_number("longitude")),
-            at_home_radius_feet: fields.number("atHomeRadius"),
+            at_home_radius: (fields.opt_number("atHomeRadiusMetres"))
+                .unwrap_or_else(|| fields.number("atHomeRadius") * METRES_PER_FOOT),
             default_voltage: Volts::saturating(fields.number("defaultVoltage")),
             phases: Phases::from_count(fields.whole("numberOfPhases")).unwrap_or_default(),
             power_factor_at_min: fields.number("realPowerFactorMinAmps"),
