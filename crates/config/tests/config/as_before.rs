@@ -25,7 +25,7 @@ fn what_is_not_given_is_as_it_was() {
     assert_eq!((site.power_factor_at_min, site.power_factor_at_max), (1.0, 1.0));
     assert_eq!((site.green_flex, site.flex_starts_charge, site.green_latch), (Amps::ZERO, false, None));
     assert_eq!((site.max_from_grid, site.min_charge_level), (None, None));
-    assert_eq!((site.at_home_radius_feet, site.log_level), (10_560.0, 20));
+    assert_eq!((site.at_home_radius, site.log_level), (10_560.0 * 0.3048, 20));
     assert_eq!(site.webhook_method, WebhookMethod::Post);
     assert!(!site.subtract_charger_load && !site.treat_generation_as_grid_delivery && site.respect_vehicle_schedule);
     assert_eq!(site.bluetooth.command_timeout, seconds(5));
