@@ -25,7 +25,13 @@ struct Surroundings<'a> {
 }
 
 /// All cars: those that somebody looks after, and those that a charging point was told the VIN of.
-pub(crate) fn all(views: &[CarView], prices: Prices, snapshot: &Snapshot, settings: &Value, now: Instant) -> Vec<Value> {
+pub(crate) fn all(
+    views: &[CarView],
+    prices: Prices,
+    snapshot: &Snapshot,
+    settings: &Value,
+    now: Instant,
+) -> Vec<Value> {
     let settings = Settings::from_map(settings.as_object().cloned().unwrap_or_default());
     let around = Surroundings { now, snapshot, settings, prices };
     let mut cars: Vec<Value> = views.iter().map(|view| looked_after(&around, view)).collect();
@@ -43,7 +49,7 @@ fn looked_after(around: &Surroundings<'_>, view: &CarView) -> Value {
         "id": view.key.as_str(),
         "vin": view.key.vin().map(evse::Vin::as_str),
         "name": view.name(),
-        "sources": view.sources,
+        "sources": view.sources.iter().map(|source| &**source).collect::<Vec<&str>>(),
         "heard_s": age(view.heard_at),
         "place": place_word(place),
         "proof": proof_word(proof),
@@ -223,7 +229,7 @@ impl Facts {
     fn put<T, J: Serialize>(&mut self, name: &str, seen: Option<&Seen<T>>, to: impl Fn(&T) -> J) {
         let Some(seen) = seen else { return };
         let age = seen.age(self.now).map(seconds);
-        let fact = json!({"value": to(&seen.value), "age_s": age, "source": seen.source});
+        let fact = json!({"value": to(&seen.value), "age_s": age, "source": &*seen.source});
         self.out.insert(name.to_owned(), fact);
     }
 }

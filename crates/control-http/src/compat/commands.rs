@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
+use garage::CarView;
 use http_door::Response;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use site::Command;
 use units::Amps;
+use vehicle::Request;
 
 use super::{as_number, as_whole, is_unsafe, merge, object, object_or_empty};
 use crate::api::Inner;
 use crate::route::Call;
+use crate::v2::cars::command;
 
 /// How long a policy chosen by `/api/setPolicy` holds.
 const HOLD: Duration = Duration::from_secs(3600);
@@ -72,14 +75,45 @@ pub(crate) fn send_stop(api: &Inner, _: &Call) -> Response {
     merge(api.command(Command::Stop { evse: None }).map(|()| Response::new(200)))
 }
 
-/// `/api/sendTeslaAPICommand`: there is no link to a car's maker yet.
-pub(crate) fn send_tesla_api_command(_: &Inner, call: &Call) -> Response {
-    merge(object_or_empty(call).and_then(|body| match body.get("commandName").and_then(Value::as_str) {
-        Some("setChargeRate" | "wakeVehicle") => {
-            Err(Response::error(501, "no car can be reached over the Tesla API by this version; nothing was sent"))
-        }
-        _ => Err(Response::new(400)),
+/// `/api/sendTeslaAPICommand`. TWCManager's `vehicleID` is the number of its maker's list; here it is the VIN or the name of
+/// a car, and any number will do while there is only one car.
+pub(crate) fn send_tesla_api_command(api: &Inner, call: &Call) -> Response {
+    merge(object_or_empty(call).and_then(|body| {
+        let request = match body.get("commandName").and_then(Value::as_str) {
+            Some("wakeVehicle") => Request::Wake,
+            Some("setChargeRate") => Request::SetAmps(charge_rate(&body)?),
+            _ => return Err(Response::new(400)),
+        };
+        let Some(cars) = api.cars() else {
+            return Err(Response::error(501, "no source of cars is configured; nothing was sent"));
+        };
+        let mut views = cars.views();
+        let told = body.get("vehicleID").cloned().unwrap_or_default();
+        let is_told =
+            |view: &CarView| told.as_str().is_some_and(|told| told == view.key.as_str() || told == view.name());
+        let is_number = told.is_number() || told.as_str().is_some_and(|text| text.parse::<u64>().is_ok());
+        let is_alone = views.len() == 1 && is_number;
+        views.retain(|view| is_alone || is_told(view));
+        let [car] = views.as_slice() else {
+            let text = "there is no such car, or several: send its VIN as vehicleID; /api/v2/cars lists the cars";
+            return Err(Response::error(404, text));
+        };
+        command(cars, &car.key, request)?;
+        Ok(Response::new(200))
     }))
+}
+
+/// `parameters` of `setChargeRate`: JSON in a text.
+fn charge_rate(body: &Map<String, Value>) -> Result<Amps, Response> {
+    let parameters = match body.get("parameters") {
+        Some(Value::String(text)) => serde_json::from_str(text).unwrap_or_default(),
+        Some(value) => value.clone(),
+        None => Value::Null,
+    };
+    let rate = parameters.get("charge_rate").and_then(as_whole).filter(|rate| (1..=80).contains(rate));
+    rate.and_then(|rate| i32::try_from(rate).ok())
+        .map(Amps::from_whole)
+        .ok_or_else(|| Response::error(400, "parameters must be JSON as text with charge_rate, 1 to 80 amps"))
 }
 
 /// `/api/setSetting`. TWCManager stores text; here a number in text is stored as a number, as every reader wants it. What it

@@ -1,12 +1,15 @@
 //! `/api/getSlaveTWCs`.
 
 use evse::{Activity, Detail, Plug};
+use garage::CarView;
 use http_door::Response;
 use serde_json::{Map, Value, json};
 use site::{EvseView, Snapshot};
+use vehicle::Whereabouts;
 
 use super::{RenderKey, plain, truncated};
 use crate::api::Inner;
+use crate::cars::Cars;
 use crate::route::Call;
 
 /// What the ids of Gen 2 connectors begin with; the four digits after it are the TWC's own.
@@ -20,18 +23,21 @@ pub(crate) fn get(api: &Inner, call: &Call) -> Response {
     let snapshot = api.snapshot();
     let settings = api.site.settings();
     let key = RenderKey::new(snapshot.sequence, call.now, &settings);
-    let bytes = api.slaves_cache.get(key, || slaves(&snapshot, call.now).to_string().into_bytes());
+    let bytes = api.slaves_cache.get(key, || {
+        let cars = api.cars().map(Cars::views).unwrap_or_default();
+        slaves(&snapshot, &cars, call.now).to_string().into_bytes()
+    });
     Response::json(200, bytes)
 }
 
 /// The object: one entry a connector, then the total.
-fn slaves(snapshot: &Snapshot, now: f64) -> Value {
+fn slaves(snapshot: &Snapshot, cars: &[CarView], now: f64) -> Value {
     let twcs: Vec<(String, &EvseView)> = snapshot
         .evses
         .iter()
         .filter_map(|evse| evse.id.strip_prefix(GEN2).map(|id| (id.to_ascii_uppercase(), evse)))
         .collect();
-    let mut out: Map<String, Value> = twcs.iter().map(|(id, evse)| (id.clone(), one(id, evse, now))).collect();
+    let mut out: Map<String, Value> = twcs.iter().map(|(id, evse)| (id.clone(), one(id, evse, cars, now))).collect();
     let sum = |value: fn(&EvseView) -> Option<f64>| twcs.iter().filter_map(|(_, evse)| value(evse)).sum::<f64>();
     let least_max = twcs.iter().map(|(_, evse)| rated(evse)).reduce(f64::min).unwrap_or(0.0);
     let total = json!({
@@ -46,7 +52,7 @@ fn slaves(snapshot: &Snapshot, now: f64) -> Value {
     Value::Object(out)
 }
 
-fn one(id: &str, evse: &EvseView, now: f64) -> Value {
+fn one(id: &str, evse: &EvseView, cars: &[CarView], now: f64) -> Value {
     let volts = |volts: Option<f64>| truncated(volts.unwrap_or(0.0).round());
     let mut out = json!({
         // A number in every released version.
@@ -67,10 +73,25 @@ fn one(id: &str, evse: &EvseView, now: f64) -> Value {
         "TWCID": id,
         "chargeTime": charge_time(evse),
     });
-    if let (Some(soc), Some(_), Some(fields)) = (evse.soc, &evse.vin, out.as_object_mut()) {
-        fields.insert("lastBatterySOC".to_owned(), truncated(soc).into());
+    if let (Some(vin), Some(fields)) = (&evse.vin, out.as_object_mut()) {
+        let car = cars.iter().find(|car| car.key.as_str() == vin);
+        fields.extend(of_car(evse, car).into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))));
     }
     out
+}
+
+/// What is there only when a car is known by its VIN, and of that only what somebody tells.
+fn of_car(evse: &EvseView, car: Option<&CarView>) -> [(&'static str, Option<Value>); 4] {
+    let state = car.map(|car| &car.state);
+    let soc = evse.soc.or_else(|| Some(state?.soc.as_ref()?.value.get()));
+    let limit = state.and_then(|state| state.limit.as_ref()).map(|limit| limit.value.get());
+    let hours = state.and_then(|state| state.to_limit.as_ref()).map(|time| time.value.as_secs_f64() / 3600.0);
+    [
+        ("lastAtHome", car.map(|car| (car.place.0 == Whereabouts::Home).into())),
+        ("lastBatterySOC", soc.map(|soc| truncated(soc).into())),
+        ("lastChargeLimit", limit.map(|limit| truncated(limit).into())),
+        ("lastTimeToFullCharge", hours.map(|hours| rounded(hours).into())),
+    ]
 }
 
 fn is_charging(evse: &EvseView) -> bool {

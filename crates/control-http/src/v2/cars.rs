@@ -245,7 +245,8 @@ fn is_known(api: &Inner, vin: &Vin) -> bool {
 fn pin(api: &Inner, call: &Call) -> Response {
     finish((|| {
         let text = Fields::of(call.request, &["vin"])?.text("vin")?;
-        let vin = text.as_deref().and_then(Vin::parse).ok_or_else(|| bad("vin must be 17 capital letters and digits"))?;
+        let vin =
+            text.as_deref().and_then(Vin::parse).ok_or_else(|| bad("vin must be 17 capital letters and digits"))?;
         let id = call.parameter.as_deref().unwrap_or_default();
         if !has_point(api, id) && !is_own_view(id, &vin) {
             return Err(super::no_such_evse(call));

@@ -2,6 +2,7 @@
 
 mod access;
 mod bench;
+mod cars;
 mod compat;
 mod house;
 mod logs;
