@@ -96,9 +96,11 @@ fn schedule(site: &dyn SitePort, is_on: bool) -> Result<(), String> {
             Err("the schedule has no times yet; set them on the page once".to_owned())
         }
         (true, ScheduleSwitch { amps, .. }) => set(ScheduleSwitch::AMPS, amps),
+        // Both or none: the current is not forgotten when only one could be stored.
         (false, ScheduleSwitch { is_on: true, amps, .. }) => {
-            set(ScheduleSwitch::AMPS_WHILE_OFF, amps)?;
-            set(ScheduleSwitch::AMPS, 0.0)
+            let changes = [(ScheduleSwitch::AMPS_WHILE_OFF, amps), (ScheduleSwitch::AMPS, 0.0)];
+            let changes = changes.map(|(key, number)| (key.to_owned(), plain(number)));
+            site.command(Command::SetSettings(changes.into())).map_err(|refusal| refusal.text)
         }
         (false, _) => set(ScheduleSwitch::AMPS, 0.0),
     }
@@ -196,8 +198,9 @@ mod tests {
     fn a_schedule_that_was_off_has_its_current_again() {
         let times = json!({"scheduledAmpsMax": 16, "scheduledAmpsStartHour": 22, "scheduledAmpsEndHour": 6});
         let site = site(times);
-        let off = [setting("scheduledAmpsMaxWhileOff", json!(16)), setting("scheduledAmpsMax", json!(0))];
-        assert_eq!(given(&site, "schedule", "OFF"), Ok(off.to_vec()));
+        let both = [("scheduledAmpsMaxWhileOff", 16), ("scheduledAmpsMax", 0)];
+        let off = Command::SetSettings(both.map(|(key, amps)| (key.to_owned(), json!(amps))).into());
+        assert_eq!(given(&site, "schedule", "OFF"), Ok(vec![off]));
         assert_eq!(given(&site, "scheduledAmpsMax", "10"), Ok(vec![setting("scheduledAmpsMaxWhileOff", json!(10))]));
         assert_eq!(given(&site, "schedule", "ON"), Ok(vec![setting("scheduledAmpsMax", json!(10))]));
         assert_eq!(given(&site, "scheduledAmpsMax", "8"), Ok(vec![setting("scheduledAmpsMax", json!(8))]));

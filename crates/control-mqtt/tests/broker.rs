@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use control_mqtt::{ControlConfig, ControlError, ControlMqtt, filter};
 use mqtt_link::Hub;
-use mqtt_rig::{GENEROUS, broker, connect, expect, free_port, kinds, start};
+use mqtt_rig::{Cable, GENEROUS, broker, connect, expect, free_port, kinds, start};
 use serde_json::json;
 use site::{Command, SitePort};
 use twc_names::testing::{FakeSite, snapshot};
@@ -36,7 +36,8 @@ fn live_commands_are_obeyed_once_and_retained_ones_never() {
         let fake = Arc::new(FakeSite::new(snapshot(), json!({})));
         let (ended, wants_end) = channel();
         let site: Arc<dyn SitePort> = Arc::clone(&fake) as _;
-        let link = connect(&ours, broker(port));
+        let cable = Cable::to(port);
+        let link = connect(&ours, broker(cable.port));
         let told = link.subscribe(&[filter("home/TWC").as_str()]).unwrap();
         let control = ControlMqtt::start(link.clone(), config(), site, move || ended.send(()).unwrap()).unwrap();
         // The retained ones have come in, and nothing followed; then a live one.
@@ -46,6 +47,13 @@ fn live_commands_are_obeyed_once_and_retained_ones_never() {
         // Published with the flag while we listen: live for us, once.
         user.publish("home/TWC/control/chargeNow", "8,60", true).unwrap();
         assert_eq!(fake.taken_within(GENEROUS), [now(8, 60)], "{kind}");
+        assert!(wants_end.try_recv().is_err());
+        expect(&told, "home/TWC/control/chargeNow", "8,60");
+        // The broker repeats it at the next connection, as something of before; only what is sent then counts.
+        cable.cut();
+        assert!(expect(&told, "home/TWC/control/chargeNow", "8,60").retained, "{kind}");
+        user.send("home/TWC/control/chargeNow", "12,90").unwrap();
+        assert_eq!(fake.taken_within(GENEROUS), [now(12, 90)], "{kind}");
         assert!(wants_end.try_recv().is_err());
 
         user.send("home/TWC/control/nonsense", "1").unwrap();
@@ -66,6 +74,8 @@ fn a_prefix_that_is_none_is_refused() {
         let link = hub.link(broker(free_port())).unwrap();
         ControlMqtt::start(link, ControlConfig { prefix: prefix.to_owned(), ..config() }, site, || {}).unwrap_err()
     };
+    // What stands there is used as it stands.
+    assert_eq!(filter("a/TWC/"), "a/TWC//control/#");
     assert!(matches!(start(""), ControlError::NoPrefix));
     assert!(matches!(start("a+"), ControlError::BadPrefix(_)));
 }

@@ -16,7 +16,7 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 const HOME: &str = "https://github.com/twcmanager/twcmanager";
 
 /// Details of charging points that say something about the device, and Home Assistant's names for them.
-pub(crate) const DETAILS: [(&str, &str); 2] = [("serial", "serial_number"), ("firmware", "hw_version")];
+pub(crate) const DETAILS: [(&str, &str); 2] = [("serial", "serial_number"), ("firmware", "sw_version")];
 
 /// A discovery message.
 #[derive(Debug, Clone, PartialEq)]

@@ -38,6 +38,8 @@ mod directory;
 mod entity;
 mod pacer;
 mod publisher;
+#[cfg(test)]
+mod recorded;
 mod states;
 #[cfg(test)]
 mod testing;

@@ -263,6 +263,13 @@ mod tests {
     }
 
     #[test]
+    fn a_prefix_is_used_as_it_stands() {
+        let config = StatusConfig { prefix: "a/TWC/".to_owned(), assistant: None, ..config() };
+        let states = states(&snapshot(), &json!({}), &config);
+        assert!(states.iter().any(|state| state.topic == "a/TWC//config/minAmpsPerTWC"));
+    }
+
+    #[test]
     fn a_silent_connector_says_nothing_but_that() {
         let mut snapshot = snapshot();
         for evse in &mut snapshot.evses {
