@@ -72,7 +72,23 @@ pub fn background_task(name: &str) -> Option<&'static str> {
         "getLifetimekWh" | "getVehicleVIN" => "charging points are asked for this all the time",
         "snapHistoryData" | "updateStatus" | "saveSettings" | "sunrise" => "this happens by itself",
         "webhook" => "give the policy `webhooks` instead",
-        "getPricing" => "prices are read all the time",
+        "getPricing" => "prices are not read yet",
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Those of TWCManager, of the fork with the grid limit, and of the branch with prices.
+    #[test]
+    fn every_background_task_of_older_files_is_known() {
+        let names = "applyChargeLimit charge checkArrival checkCharge checkDeparture checkGreenEnergy checkMaxPowerFromGrid \
+            checkVINEntitlement getLifetimekWh getPricing getVehicleVIN saveSettings snapHistoryData sunrise updateStatus webhook";
+        for name in names.split_whitespace() {
+            assert!(background_task(name).is_some(), "{name}");
+        }
+        assert_eq!(background_task("checkGreenEnergies"), None);
+    }
 }

@@ -124,6 +124,10 @@ pub(crate) fn policy(context: &Context<'_>) -> String {
             let why = context.off_grid.map_or_else(String::new, off_grid);
             format!("\"{}\" would give {}, but {why}: nothing is offered", judged.name, amps(rate))
         }
+        // Held by somebody, without an amount.
+        ("charge_now", Ask::Amps(rate)) if rate <= 0.0 => {
+            "Charge Now holds, but has no current, so nothing is offered; set one with Charge Now itself".to_owned()
+        }
         ("charge_now", Ask::Amps(rate)) => {
             format!("Charges with {} until {}", amps(rate), clock(context.now, context.charge_now_until))
         }

@@ -165,6 +165,12 @@ fn a_held_policy_lasts_its_time() {
     assert_eq!(house.snapshot().policy.name, "Non Scheduled Charging");
     house.run(25);
     assert_eq!(house.snapshot().policy.name, "Track Green Energy");
+    // Held without an amount there is nothing to charge with, nor an end.
+    let hold = Command::HoldPolicy { name: Some("Charge Now".into()), duration: Duration::from_secs(120) };
+    command(&mut house, hold).unwrap();
+    house.run(2);
+    let reason = &house.snapshot().policy.reason;
+    assert!(reason.contains("has no current") && !reason.contains("until"), "{reason}");
 }
 
 #[test]
