@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use config::Config;
+use control_http::{LogOutput, LogOutputs};
 use journal::{Entry, Journal, Store};
 use log::LevelFilter;
 use logging::{Fanout, Logger, Mute, Record, Sink, SnapshotScribe};
@@ -92,6 +93,11 @@ impl Logs {
         self.logger.fanout()
     }
 
+    /// How they are doing, for whoever asks over HTTP.
+    pub fn outputs(&self) -> Arc<dyn LogOutputs> {
+        Arc::new(Outputs(Arc::clone(self.fanout())))
+    }
+
     /// Gives the sinks the last weeks' sessions of the journal once more: one that was away when the program ended gets what
     /// it missed, the others find them written already.
     pub fn catch_up(&self, journal: &Path, now_ms: i64) {
@@ -136,6 +142,20 @@ impl Logs {
     fn add(&self, sink: impl Sink + 'static, mute: config::Mute) {
         let config::Mute { charge_sessions, green_energy, slave_power, slave_status } = mute;
         self.fanout().add(Box::new(sink), Mute { charge_sessions, green_energy, slave_power, slave_status });
+    }
+}
+
+/// How the sinks are doing.
+#[derive(Debug)]
+struct Outputs(Arc<Fanout>);
+
+impl LogOutputs for Outputs {
+    fn outputs(&self) -> Vec<LogOutput> {
+        let told = |health: logging::Health| {
+            let logging::Health { key, trouble, waiting, lost } = health;
+            LogOutput { key: key.to_owned(), trouble, waiting, lost }
+        };
+        self.0.health().into_iter().map(told).collect()
     }
 }
 

@@ -48,6 +48,8 @@ pub fn unserved(config: &Config) -> Vec<&'static str> {
         (config.control.ipc && !OldPage::IS_BUILT_IN, "control.IPC"),
         (config.control.ocpp.is_some(), "control.OCPP"),
         (config.gen3.is_some(), "controller.Gen3TWCs"),
+        (config.status.otel.is_some(), "status.OTEL"),
+        (has_prices(config), "pricing"),
         (vehicle.tesla_ble && !vehicle.tesla_ble_by_default, "vehicle.teslaBLE"),
         (vehicle.fleet_telemetry.is_some(), "vehicle.teslaFleetTelemetryMQTT"),
         (vehicle.home_assistant.is_some(), "vehicle.HomeAssistant"),
@@ -57,6 +59,11 @@ pub fn unserved(config: &Config) -> Vec<&'static str> {
     .into_iter()
     .filter_map(|(is_on, section)| is_on.then_some(section))
     .collect()
+}
+
+/// Whether a source of prices is switched on.
+fn has_prices(config: &Config) -> bool {
+    config.pricing.values().any(|section| section.get("enabled").and_then(serde_json::Value::as_bool) == Some(true))
 }
 
 /// What each Gen 2 bus is told. The first is called `Gen2TWCs`, the others count on.
@@ -96,4 +103,25 @@ pub fn common(mut plan: Gen2Settings, config: &Config, settings: &Settings) -> G
         config::ChargeStopMode::Connector => StopMode::Contactor,
     };
     plan
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unserved_in(sections: &str) -> Vec<&'static str> {
+        let text = format!(r#"{{"config": {{"wiringMaxAmpsAllTWCs": 16, "wiringMaxAmpsPerTWC": 16}}, {sections}}}"#);
+        let loaded = config::parse("config.json", text.as_bytes(), &config::KeySet::builtin());
+        unserved(&loaded.config.unwrap_or_else(|| panic!("{:?}", loaded.errors)))
+    }
+
+    #[test]
+    fn a_section_that_has_no_effect_yet_is_named() {
+        let on = r#""control": {"OCPP": {"enabled": true}}, "status": {"OTEL": {"enabled": true}},
+            "controller.Gen3TWCs": {"enabled": true, "fuseAmps": 25, "devices": [{"name": "garage", "ip": "192.168.1.7"}]},
+            "pricing": {"Static": {"enabled": true, "peak": {"import": 0.3}}}"#;
+        assert_eq!(unserved_in(on), ["control.OCPP", "controller.Gen3TWCs", "status.OTEL", "pricing"]);
+        let off = on.replace("true", "false");
+        assert_eq!(unserved_in(&off), [""; 0]);
+    }
 }

@@ -206,6 +206,7 @@ pub fn serve(plan: Plan, logs: &Logs) -> ExitCode {
         access_file,
         history: path.map(|path| Arc::new(Past { path }) as Arc<dyn History>),
         bus: debug_bus.clone().map(|bus| bus as Arc<dyn DebugBus>),
+        logs: Some(logs.outputs()),
         ..ApiConfig::default()
     };
     let api = Arc::new(Api::new(api_config, Arc::new(site.handle())));

@@ -31,7 +31,7 @@ struct Yard {
 
 impl Cars for Yard {
     fn views(&self) -> Vec<CarView> {
-        self.views.lock().unwrap().clone()
+        self.views.lock().expect("no panic").clone()
     }
 
     fn budget(&self) -> BudgetView {
@@ -42,12 +42,12 @@ impl Cars for Yard {
         if request == Request::Wake && car.vin().is_none() {
             return Err("No source can command it.".to_owned());
         }
-        self.asked.lock().unwrap().push(format!("{car} {request:?}"));
+        self.asked.lock().expect("no panic").push(format!("{car} {request:?}"));
         Ok(())
     }
 
     fn resume_billed_calls(&self) {
-        self.asked.lock().unwrap().push("resume".to_owned());
+        self.asked.lock().expect("no panic").push("resume".to_owned());
     }
 }
 
@@ -61,7 +61,7 @@ fn yard() -> Yard {
     let now = Instant::now();
     let mut garage = Garage::new(now, GarageSettings::default(), Kept::default(), ["TeslaAPI".into()]);
     garage.set_today(Day { year: 2026, month: 11, day: 21 });
-    let blue = CarKey::Vin(Vin::parse(BLUE).unwrap());
+    let blue = CarKey::Vin(Vin::parse(BLUE).expect("it fits"));
     let facts = Facts {
         name: Some(NAME.to_owned()),
         soc: Percent::new(64.0).ok(),
@@ -105,7 +105,7 @@ fn bench_with(settings: Value) -> (Bench, Arc<Yard>) {
 
 fn car(bench: &Bench, id: &str) -> Value {
     let all = bench.get("/api/v2/cars").json();
-    all["cars"].as_array().unwrap().iter().find(|car| car["id"] == id).cloned().unwrap_or_default()
+    all["cars"].as_array().expect("a list").iter().find(|car| car["id"] == id).cloned().unwrap_or_default()
 }
 
 #[test]

@@ -20,7 +20,7 @@ impl TeslaAccount for Account {
 
     fn finish(&self, returned: TeslaReturn<'_>) -> Result<(), TeslaRefusal> {
         let (TeslaReturn::Redirect(text) | TeslaReturn::Pasted(text)) = returned;
-        self.returned.lock().unwrap().push(text.to_owned());
+        self.returned.lock().expect("no panic").push(text.to_owned());
         if text.contains("code=good") {
             return Ok(());
         }
