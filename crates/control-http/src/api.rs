@@ -10,8 +10,8 @@ use site::{Command, Refusal, RefusalKind, SitePort, Snapshot};
 
 use crate::access::{AccessFile, AccessRules, Gate};
 use crate::cache::Cache;
-use crate::logs::LogOutputs;
 use crate::cars::Cars;
+use crate::logs::LogOutputs;
 use crate::ports::{DebugBus, History};
 use crate::route::{Call, Found, Route, find};
 use crate::tesla::TeslaAccount;
@@ -88,7 +88,17 @@ pub(crate) struct Inner {
 }
 
 /// Every table of routes.
-pub(crate) const TABLES: [&[Route]; 9] = [compat::ROUTES, v2::ROUTES, page::ROUTES, health::ROUTES, logs::ROUTES, metrics::ROUTES, tesla::ROUTES, tesla::KEY_ROUTES, v2::CAR_ROUTES];
+pub(crate) const TABLES: [&[Route]; 9] = [
+    compat::ROUTES,
+    v2::ROUTES,
+    page::ROUTES,
+    health::ROUTES,
+    logs::ROUTES,
+    metrics::ROUTES,
+    tesla::ROUTES,
+    tesla::KEY_ROUTES,
+    v2::CAR_ROUTES,
+];
 
 impl Api {
     /// An interface to `site`.
