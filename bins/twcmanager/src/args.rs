@@ -19,6 +19,7 @@ Commands:
   import         Show what an older TWCManager left behind; --apply brings its past into the journal
   policy explain Show which policy holds at a moment, why, and why the others do not
   tesla setup    Show what is done and what is missing for the access to Tesla's cloud, and take the steps
+  tesla pair-bluetooth VIN  Ask a car to take our key over Bluetooth; a person confirms in the car
   tesla cars     List the cars of the account at Tesla's (costs two data calls)
   simulate-bus   Run simulated connectors for another controller to steer
   decode HEX...  Explain frames of the Gen 2 load-sharing bus
@@ -166,6 +167,8 @@ pub struct TeslaArgs {
     pub region: Option<String>,
     /// What came back from Tesla's page.
     pub pastes: Option<String>,
+    /// The car that shall take our key over Bluetooth, instead of setting up.
+    pub pairs: Option<String>,
 }
 
 /// Options of `policy explain`.
@@ -238,6 +241,9 @@ fn read(mut parser: lexopt::Parser) -> Result<Args, lexopt::Error> {
             Value(value) if name.is_none() => name = Some(value.string()?),
             Value(value) if command == "policy" && !explains && value == "explain" => explains = true,
             Value(value) if command == "tesla" && tesla_does.is_none() => tesla_does = Some(value.string()?),
+            Value(value) if tesla_does.as_deref() == Some("pair-bluetooth") && tesla.pairs.is_none() => {
+                tesla.pairs = Some(value.string()?);
+            }
             Value(value) if command == "decode" => hex.push(value.string()?),
             other => return Err(other.unexpected()),
         }
@@ -256,7 +262,16 @@ fn read(mut parser: lexopt::Parser) -> Result<Args, lexopt::Error> {
                 Some("setup") => false,
                 Some("cars") if tesla == TeslaArgs::default() => true,
                 Some("cars") => return Err("tesla cars takes no option but --config".into()),
-                _ => return Err("tesla needs `setup` or `cars` after it".into()),
+                Some("pair-bluetooth") if tesla.pairs.is_none() => {
+                    return Err("tesla pair-bluetooth needs a VIN".into());
+                }
+                Some("pair-bluetooth")
+                    if tesla == (TeslaArgs { pairs: tesla.pairs.clone(), ..TeslaArgs::default() }) =>
+                {
+                    false
+                }
+                Some("pair-bluetooth") => return Err("tesla pair-bluetooth takes no option but --config".into()),
+                _ => return Err("tesla needs `setup`, `cars` or `pair-bluetooth` after it".into()),
             };
             Command::Tesla(TeslaArgs { config: check.config, lists_cars, ..tesla })
         }
@@ -318,6 +333,10 @@ mod tests {
         let cars = TeslaArgs { lists_cars: true, config: Some("c".into()), ..TeslaArgs::default() };
         assert_eq!(parsed("tesla cars --config c").unwrap().command, Command::Tesla(cars));
         assert!(parsed("tesla").unwrap_err().contains("setup"));
+        let pair = TeslaArgs { pairs: Some("5YJ30123456789ABC".into()), ..TeslaArgs::default() };
+        assert_eq!(parsed("tesla pair-bluetooth 5YJ30123456789ABC").unwrap().command, Command::Tesla(pair));
+        assert!(parsed("tesla pair-bluetooth").unwrap_err().contains("VIN"));
+        assert!(parsed("tesla pair-bluetooth V W").is_err() && parsed("tesla pair-bluetooth V --login").is_err());
         assert!(parsed("tesla cars --login").is_err() && parsed("run --login").is_err());
     }
 

@@ -73,6 +73,7 @@ pub fn run(port: u16, logs: &Logs) -> ExitCode {
         web: Some(WebPlan::loopback(port)),
         reread: None,
         talk: Talk::default(),
+        cars: None,
         masked: json!({"config": {"demo": true}}),
     };
     let code = serve(plan, logs);

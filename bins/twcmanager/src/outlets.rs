@@ -5,6 +5,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
+use evse::{AtConnector, Vin};
 use evse_gen2::Gen2Controller;
 use journal::{CounterSample, Entry, Journal, OfferSample, ReadingSample, SessionRecord};
 use logging::{EventScribe, Fanout, SlaveStatus};
@@ -12,6 +13,8 @@ use serde_json::{Map, Value};
 use site::{Event, SessionEvent, Webhook};
 use site_thread::Outlets;
 use units::{Amps, PerPhase, Percent, Watts};
+
+use crate::cars::CarsLine;
 
 /// Webhooks that may wait; more are dropped and said.
 const MOST_WEBHOOKS: usize = 32;
@@ -28,6 +31,8 @@ pub struct ProgramOutlets {
     pub webhooks: SyncSender<Webhook>,
     /// The sinks of section `logging`.
     pub records: Arc<Fanout>,
+    /// The cars.
+    pub cars: CarsLine,
     scribe: EventScribe,
     last_limit: Option<Amps>,
 }
@@ -40,8 +45,9 @@ impl ProgramOutlets {
         journal: Option<Arc<Journal>>,
         webhooks: SyncSender<Webhook>,
         records: Arc<Fanout>,
+        cars: CarsLine,
     ) -> Self {
-        ProgramOutlets { buses, saver, journal, webhooks, records, scribe: EventScribe::new(), last_limit: None }
+        ProgramOutlets { buses, saver, journal, webhooks, records, cars, scribe: EventScribe::new(), last_limit: None }
     }
 }
 
@@ -62,6 +68,7 @@ impl Outlets for ProgramOutlets {
 
     fn settings(&mut self, settings: &Map<String, Value>) {
         self.saver.save(settings.clone());
+        self.cars.settings(settings);
         let flag = |key: &str| settings.get(key).is_none_or(is_true);
         for bus in lock(&self.buses).iter() {
             // A bus that has ended says so itself.
@@ -79,7 +86,19 @@ impl Outlets for ProgramOutlets {
     }
 
     fn vehicle_limit(&mut self, limit: Option<Percent>) {
-        log::debug!("charge limit wanted for cars at home: {limit:?}");
+        self.cars.limit(limit);
+    }
+
+    fn policy_changed(&mut self, _: &str) {
+        self.cars.policy_changed();
+    }
+
+    fn car_permission(&mut self, vin: &Vin, refusal: Option<&str>) {
+        self.cars.permission(vin, refusal);
+    }
+
+    fn car_at_connector(&mut self, vin: &Vin, at: Option<&AtConnector>) {
+        self.cars.at_connector(vin, at);
     }
 
     fn event(&mut self, at: f64, event: Event) {

@@ -42,7 +42,6 @@ pub fn site_setup(config: &Config, sources: Vec<String>, policy: Option<serde_js
 /// Sections that are switched on and that this version does not serve yet. Nobody should find that out from a car that
 /// was not charged.
 pub fn unserved(config: &Config) -> Vec<&'static str> {
-    let vehicle = &config.vehicle;
     [
         (config.interface.tcp.is_some(), "interface.TCP"),
         (config.control.ipc && !OldPage::IS_BUILT_IN, "control.IPC"),
@@ -50,11 +49,6 @@ pub fn unserved(config: &Config) -> Vec<&'static str> {
         (config.gen3.is_some(), "controller.Gen3TWCs"),
         (config.status.otel.is_some(), "status.OTEL"),
         (has_prices(config), "pricing"),
-        (vehicle.tesla_ble && !vehicle.tesla_ble_by_default, "vehicle.teslaBLE"),
-        (vehicle.fleet_telemetry.is_some(), "vehicle.teslaFleetTelemetryMQTT"),
-        (vehicle.home_assistant.is_some(), "vehicle.HomeAssistant"),
-        (vehicle.teslamate.is_some(), "vehicle.TeslaMate"),
-        (config.site.tesla.client_id.is_some(), "config.teslaApiClientID"),
     ]
     .into_iter()
     .filter_map(|(is_on, section)| is_on.then_some(section))

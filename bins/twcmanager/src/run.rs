@@ -22,6 +22,7 @@ use site::{SessionEvent, SitePort, SiteSetup};
 use site_thread::{Mailbox, SiteHandle, SiteThread};
 
 use crate::bus_debug::{Answers, Buses};
+use crate::cars::{CarsLine, CarsPlan, Household};
 use crate::configuration::{Configuration, Reread};
 use crate::controllers::ControllerDriver;
 use crate::drivers::Drivers;
@@ -61,6 +62,8 @@ pub struct Plan {
     pub reread: Option<Reread>,
     /// Front ends that go out to others.
     pub talk: Talk,
+    /// The ways to cars, when there are any.
+    pub cars: Option<CarsPlan>,
     /// The configuration as it may be shown.
     pub masked: Value,
 }
@@ -117,6 +120,7 @@ pub fn run(named: Option<&Path>, drivers: &Drivers, logs: &Logs) -> ExitCode {
         }
     }
     let names = configuration.sources.iter().map(|source| source.name.clone()).collect();
+    let cars = CarsPlan::of(&config, &peeked, &folder, shared.get());
     let plan = Plan {
         buses,
         controllers: configuration.controllers,
@@ -130,6 +134,7 @@ pub fn run(named: Option<&Path>, drivers: &Drivers, logs: &Logs) -> ExitCode {
         web: config.control.http.as_ref().map(WebPlan::of),
         reread: Some(configuration.reread),
         talk: Talk::of(&config, shared.get()),
+        cars,
         masked: configuration.masked,
     };
     let code = serve(plan, logs);
@@ -175,7 +180,15 @@ pub fn serve(plan: Plan, logs: &Logs) -> ExitCode {
     }
     let saver = Arc::clone(&kept.saver);
     let records = Arc::clone(logs.fanout());
-    let outlets = ProgramOutlets::new(Arc::clone(&buses), saver, kept.journal.clone(), webhook_sender, records);
+    let cars_line = CarsLine::default();
+    let outlets = ProgramOutlets::new(
+        Arc::clone(&buses),
+        saver,
+        kept.journal.clone(),
+        webhook_sender,
+        records,
+        cars_line.clone(),
+    );
     let generation_is_delivery = plan.setup.generation_is_delivery;
     let mut site =
         match SiteThread::start(plan.setup, kept.settings, kept.sessions, Arc::clone(&mailbox), Box::new(outlets)) {
@@ -189,6 +202,8 @@ pub fn serve(plan: Plan, logs: &Logs) -> ExitCode {
             }
         };
 
+    let port: Arc<dyn SitePort> = Arc::new(site.handle());
+    let household = plan.cars.and_then(|cars| cars.start(&port, &mailbox, &cars_line));
     let watch_records = logs.watch(Arc::new(site.handle()), generation_is_delivery, kept.journal.clone());
     let access_file = plan.folder.as_deref().map(AccessFile::in_folder);
     let access = plan.web.as_ref().map(|web| web.access.clone()).unwrap_or_default();
@@ -207,6 +222,8 @@ pub fn serve(plan: Plan, logs: &Logs) -> ExitCode {
         history: path.map(|path| Arc::new(Past { path }) as Arc<dyn History>),
         bus: debug_bus.clone().map(|bus| bus as Arc<dyn DebugBus>),
         logs: Some(logs.outputs()),
+        cars: household.as_ref().map(Household::page),
+        tesla: household.as_ref().and_then(Household::account),
         ..ApiConfig::default()
     };
     let api = Arc::new(Api::new(api_config, Arc::new(site.handle())));
@@ -248,6 +265,9 @@ pub fn serve(plan: Plan, logs: &Logs) -> ExitCode {
         log::debug!("a source is still in the middle of a call and is left behind");
     }
     watch_records.end();
+    if let Some(household) = household {
+        household.shutdown();
+    }
     site.shutdown();
     kept.saver.end();
     if kept.saver_thread.is_some_and(|thread| thread.join().is_err()) {

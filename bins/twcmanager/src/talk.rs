@@ -114,7 +114,6 @@ impl Talking {
 pub type BrokerKeys = [&'static str; 4];
 const BROKER_KEYS: BrokerKeys = ["brokerIP", "brokerCA", "brokerCert", "brokerKey"];
 /// Those of sections for cars.
-#[allow(dead_code, reason = "waits for `run` to open the sources of cars")]
 pub const CAR_BROKER_KEYS: BrokerKeys = ["mqtt_host", "mqtt_ca", "mqtt_cert", "mqtt_key"];
 
 /// The connection to a broker.

@@ -10,11 +10,12 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use config::{Config, KeySet, SettingsStore};
-use vehicle::Wakefulness;
+use vehicle::{Vin, Wakefulness};
 use vehicle_tesla::{Account, MemoryStore, Published, Region, Returned, Status, TokenStore};
 
 use crate::args::TeslaArgs;
 use crate::cars::tesla_api::{FileTokens, described, from_settings};
+use crate::cars::tesla_control::bluetooth;
 use crate::instance::Instance;
 
 /// A sign-in that was begun with `--login`, for `--paste`.
@@ -30,6 +31,18 @@ pub fn run(args: &TeslaArgs) -> ExitCode {
         }
         return ExitCode::from(2);
     };
+    if let Some(vin) = &args.pairs {
+        return match pair(config, vin) {
+            Ok(text) => {
+                println!("{text}");
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                eprintln!("{error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     match Tool::open(&config).and_then(|tool| if args.lists_cars { tool.cars() } else { tool.setup(args) }) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -38,6 +51,21 @@ pub fn run(args: &TeslaArgs) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Asks a car to take our key over Bluetooth.
+fn pair(mut config: Config, vin: &str) -> Result<String, String> {
+    let vin = Vin::parse(&vin.trim().to_ascii_uppercase())
+        .ok_or_else(|| format!("`{vin}` is no VIN: a VIN has 17 letters and digits"))?;
+    // Whoever pairs wants it, and hears what is missing.
+    (config.vehicle.tesla_ble, config.vehicle.tesla_ble_by_default) = (true, false);
+    let folder = config.site.settings_path.clone();
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    let search = std::env::var("PATH").unwrap_or_default();
+    let stored = SettingsStore::peek(&folder);
+    let settings = bluetooth(&config, &stored, Some(&folder), home.as_deref(), &search);
+    let settings = settings.ok_or("Bluetooth cannot be used")?;
+    vehicle_tesla_control::pair(&settings, &vin).map_err(|error| error.to_string())
 }
 
 struct Tool {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use evse::{Activity, Capabilities, Detail, EvseId, EvseLimits, EvseStatus, Link, Plug};
+use evse::{Activity, Capabilities, Detail, EvseId, EvseLimits, EvseStatus, Link, Plug, TOLD_PHASES};
 use garage::{CarView, Wish};
 use units::{Amps, PerPhase, Volts};
 
@@ -57,8 +57,9 @@ impl Memory {
         let is_fast = matches!(&state.fast_charger, Some(seen) if seen.value);
         let can = view.can_command && !is_fast;
         let energy = state.energy_added.as_ref().filter(|seen| seen.at.is_some()).map(|seen| seen.value);
-        let heard_at = view.heard_at.max(state.wakefulness.as_ref().and_then(|seen| seen.at));
-        let silence = now.saturating_duration_since(heard_at.unwrap_or(self.first_seen));
+        // That it is awake says nothing of what flows, but that somebody can be asked.
+        let reached_at = view.heard_at.max(state.wakefulness.as_ref().and_then(|seen| seen.at));
+        let silence = now.saturating_duration_since(reached_at.unwrap_or(self.first_seen));
         let link = match view.flows {
             Some(true) if silence > LOST_AFTER => Link::Lost,
             Some(true) if silence > DEGRADED_AFTER => Link::Degraded,
@@ -68,7 +69,7 @@ impl Memory {
             id: id.clone(),
             name: view.name().to_owned(),
             controller: controller.to_owned(),
-            heard_at: heard_at.unwrap_or(self.first_seen),
+            heard_at: view.heard_at.unwrap_or(self.first_seen),
             link,
             plug: match view.plugged {
                 Some(true) => Plug::PluggedIn,
@@ -125,6 +126,9 @@ fn details(view: &CarView) -> BTreeMap<&'static str, Detail> {
     let mut details = BTreeMap::new();
     if let Some(limit) = &view.state.limit {
         details.insert("charge_limit_percent", Detail::Number(limit.value.get()));
+    }
+    if let Some(phases) = view.state.phases.as_ref().filter(|seen| seen.at.is_some()) {
+        details.insert(TOLD_PHASES, Detail::Number(f64::from(phases.value.count())));
     }
     details.insert("car", Detail::Text(view.why.to_string()));
     if let Some(asked) = &view.asked {

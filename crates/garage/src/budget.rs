@@ -339,7 +339,7 @@ fn total(entries: &[Entry]) -> Spent {
 }
 
 /// What was spent, for people.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct BudgetView {
     /// Of this day.
     pub day: PeriodView,
@@ -350,7 +350,7 @@ pub struct BudgetView {
 }
 
 /// What was spent in one day or month.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct PeriodView {
     /// Calls by kind.
     pub used: Spent,

@@ -197,6 +197,15 @@ impl Login {
         if failed.is_none_or(|failed| failed != tokens.access) && !tokens.wants_renewal(wall) {
             return Ok(tokens.access);
         }
+        if tokens.refresh.is_empty() {
+            // Lent by somebody else, who renews it.
+            let is_refused = failed == Some(tokens.access.as_str());
+            return if tokens.is_good(wall) && !is_refused {
+                Ok(tokens.access)
+            } else {
+                Err(NoAccess::SignIn(sign_in_text()))
+            };
+        }
         if let Some((until, text)) = state.not_before.as_ref().filter(|(until, _)| *until > now) {
             return Err(NoAccess::Wait { after: until.saturating_duration_since(now), text: text.clone() });
         }
@@ -208,9 +217,6 @@ impl Login {
             let text = "the sign-in at Tesla can't be renewed without config.teslaApiClientID: write it there";
             return Err(NoAccess::Misconfigured(text.into()));
         };
-        if tokens.refresh.is_empty() {
-            return Err(NoAccess::SignIn(sign_in_text()));
-        }
         let region = claims(&tokens.access).region.unwrap_or(self.settings.region);
         let form = [
             ("grant_type", "refresh_token".to_owned()),

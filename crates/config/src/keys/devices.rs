@@ -1,6 +1,6 @@
 //! Sections `vehicle`, `logging` and `controller.Gen3TWCs`.
 
-use super::Kind::{Choice, Flag, Integer, Number, Object, Secret, Text};
+use super::Kind::{Choice, Flag, Integer, Number, Object, Secret, Text, Texts};
 use super::control::{PASSWORD, USERNAME};
 use super::{ENABLED, Key, Section, Shape};
 
@@ -66,6 +66,11 @@ const API: &[Key] = &[
     text("domain", "Domain that the public key is published on; the host of `config.teslaApiRedirectUri` when absent."),
 ];
 const BLE: &[Key] = &[Key::new("enabled", Flag, "Whether cars are spoken to over Bluetooth.").flag(true)];
+const BLE_PROXY: &[Key] = &[
+    ENABLED,
+    text("url", "Address of the TeslaBleHttpProxy, such as `http://192.168.1.20:8080`."),
+    Key::new("vins", Texts, "VINs of the cars that it reaches; all that are known when absent."),
+];
 const MQTT_HOST: Key = text("mqtt_host", "Host of the MQTT broker.");
 const MQTT_USER: Key = text("mqtt_user", "User name at the broker.");
 const MQTT_PASS: Key = Key::new("mqtt_pass", Secret, "Password at the broker.");
@@ -197,7 +202,12 @@ pub(super) fn sections() -> Vec<Section> {
             "What calls to cars may cost, where their maker charges for them.",
         ),
         Section::new(&["vehicle", "teslaAPI"], API, "Tesla's cloud."),
-        Section::new(&["vehicle", "teslaBLE"], BLE, "Bluetooth."),
+        Section::new(&["vehicle", "teslaBLE"], BLE, "Bluetooth, through the vendor's program `tesla-control`."),
+        Section::new(
+            &["vehicle", "teslaBleHttpProxy"],
+            BLE_PROXY,
+            "Bluetooth, through a TeslaBleHttpProxy in the house.",
+        ),
         Section::new(&["vehicle", "teslaFleetTelemetryMQTT"], FLEET, "Telemetry that cars send themselves, by MQTT."),
         Section::new(&["vehicle", "HomeAssistant"], HOME_ASSISTANT, "Cars that Home Assistant knows."),
         Section::new(&["vehicle", "HomeAssistant", "cars"], HOME_ASSISTANT_CARS, "Cars by entities of any kind.")

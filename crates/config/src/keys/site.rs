@@ -64,17 +64,24 @@ const CONFIG: &[Key] = &[
 ];
 
 const BLE: &[Key] = &[
-    Key::new("commandTimeout", Number, "Longest wait for one command.").unit("s").range(0.1, 600.0).number(5.0),
-    Key::new("maxRetries", Integer, "Further tries after a failure.").range(0.0, 100.0).number(3.0),
+    Key::new(
+        "commandTimeout",
+        Number,
+        "Longest wait for the connection to a car, which takes 5 to 20 s: less than 20 s counts as 20 s.",
+    )
+    .unit("s")
+    .range(0.1, 600.0)
+    .number(5.0),
+    Key::new("maxRetries", Integer, "Further tries after a failure that came fast and surely did nothing.").range(0.0, 100.0).number(3.0),
     Key::new("retryDelay", Number, "Pause before a further try.").unit("s").range(0.0, 600.0).number(2.0),
     Key::new(
         "circuitBreakerThreshold",
         Integer,
-        "After this many failures in a row Bluetooth is left alone for a while.",
+        "After this many runs in a row that had to be ended Bluetooth is left alone for a while; after a failure of the adapter at once.",
     )
     .range(1.0, 1000.0)
     .number(5.0),
-    Key::new("circuitBreakerTimeout", Number, "How long it is left alone.").unit("s").range(0.0, 86_400.0).number(60.0),
+    Key::new("circuitBreakerTimeout", Number, "How long it is left alone at first; it doubles up to half an hour.").unit("s").range(0.0, 86_400.0).number(60.0),
     Key::new("processGroupManagement", Flag, "Nothing.")
         .ignored("helper programs are always ended with their children"),
     Key::new("dockerCompatibility", Flag, "Nothing.").ignored("containers need no special mode"),

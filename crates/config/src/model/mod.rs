@@ -13,7 +13,7 @@ pub use interface::{Dummy, Gen3, Gen3Device, Interface, Parity, Rs485, TcpBus};
 pub use logging::{Console, FolderLog, Logging, Mute, MySql, Sentry, Sqlite};
 pub use policy::{PolicyRule, PolicySection, Terms, Webhooks};
 pub use services::{
-    Broker, CarBudget, CarCaps, CarTelemetry, CommandPolicy, Control, HassStatus, HomeAssistant, HttpControl,
+    BleProxy, Broker, CarBudget, CarCaps, CarTelemetry, CommandPolicy, Control, HassStatus, HomeAssistant, HttpControl,
     MqttControl, MqttStatus, Ocpp, Status, TeslaCloud, TeslaMate, TeslaMateDatabase, Vehicle,
 };
 pub use site::{Bluetooth, BusRole, ChargeLimits, ProxyTrust, Site, TeslaApi, WebhookMethod};

@@ -223,12 +223,23 @@ pub struct Vehicle {
     pub tesla_ble: bool,
     /// Whether `teslaBLE.enabled` was left out, so that Bluetooth is on by default and its absence is no mistake.
     pub tesla_ble_by_default: bool,
+    /// A TeslaBleHttpProxy in the house.
+    pub ble_proxy: Option<BleProxy>,
     /// Telemetry from cars by MQTT.
     pub fleet_telemetry: Option<CarTelemetry>,
     /// Cars that Home Assistant knows.
     pub home_assistant: Option<HomeAssistant>,
     /// Cars that TeslaMate knows.
     pub teslamate: Option<TeslaMate>,
+}
+
+/// Section `vehicle.teslaBleHttpProxy`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BleProxy {
+    /// Its address.
+    pub url: String,
+    /// VINs of the cars that it reaches, as written; none for all.
+    pub vins: Vec<String>,
 }
 
 /// Section `vehicle.budget`: limits are none where absent, money is in US dollars.
@@ -382,8 +393,8 @@ pub struct TeslaMateDatabase {
 impl Vehicle {
     pub(super) fn resolve(root: &Value, is_ble_given: bool) -> Vehicle {
         let fields = Fields::at(root, &["vehicle"]);
-        let [api, ble, fleet, assistant, mate] =
-            ["teslaAPI", "teslaBLE", "teslaFleetTelemetryMQTT", "HomeAssistant", "TeslaMate"]
+        let [api, ble, proxy, fleet, assistant, mate] =
+            ["teslaAPI", "teslaBLE", "teslaBleHttpProxy", "teslaFleetTelemetryMQTT", "HomeAssistant", "TeslaMate"]
                 .map(|name| fields.below(name));
         let telemetry = |fields: Fields<'_>| {
             fields
@@ -404,6 +415,7 @@ impl Vehicle {
             },
             tesla_ble: ble.flag("enabled"),
             tesla_ble_by_default: !is_ble_given,
+            ble_proxy: proxy.flag("enabled").then(|| BleProxy { url: proxy.text("url"), vins: proxy.texts("vins") }),
             fleet_telemetry: Some(fleet).filter(|fleet| fleet.flag("enabled")).and_then(telemetry),
             home_assistant: assistant.flag("enabled").then(|| HomeAssistant {
                 url: assistant.text("url"),
