@@ -1,5 +1,6 @@
 // Joins the stream to the views. The page is drawn from the state alone.
 import { Access } from './access.js';
+import { Cars } from './cars.js';
 import { ChargeNow } from './charge-now.js';
 import { byId, setHidden, setText } from './dom.js';
 import { Evses } from './evses.js';
@@ -7,6 +8,7 @@ import { Flow } from './flow.js';
 import { alerts, link, policy, sources } from './notices.js';
 import { Rules } from './rules.js';
 import { Stream } from './stream.js';
+import { Tesla } from './tesla.js';
 import { text } from './text.js';
 
 // From these ages on, a number that nobody renews is shown as ageing and as stale.
@@ -17,6 +19,7 @@ for (const element of document.querySelectorAll('[data-text]')) setText(element,
 
 const flow = new Flow(byId('flow-picture'), byId('flow-list'), byId('flow-facts'));
 const evses = new Evses(byId('evses'), byId('points-none'));
+const cars = new Cars();
 const chargeNow = new ChargeNow();
 const rules = new Rules();
 
@@ -49,6 +52,7 @@ function draw() {
   chargeNow.render(state, clock);
   rules.render(state);
   evses.render(state, clock);
+  cars.render(state);
   sources(state, clock);
 }
 
@@ -65,7 +69,11 @@ async function showVersion() {
 }
 showVersion();
 
+const tesla = new Tesla();
+
 new Access(() => {
   stream.reconnect();
+  cars.refresh();
+  tesla.load();
   showVersion();
 });

@@ -61,7 +61,8 @@ class Card {
     p.phases = el('dd', { class: 'phases' });
     p.session = el('dd');
     p.car = el('dd');
-    p.rows = { phases: row(text.phases, p.phases), session: row(text.session, p.session), car: row(text.car, p.car) };
+    p.seen = el('dd');
+    p.rows = { seen: row(text.seenBy, p.seen), phases: row(text.phases, p.phases), session: row(text.session, p.session), car: row(text.car, p.car) };
     p.heard = el('span', { class: 'heard' });
     p.start = el('button', { type: 'button' }, text.startCar);
     p.stop = el('button', { type: 'button' }, text.stopCar);
@@ -74,7 +75,7 @@ class Card {
       el('header', {}, p.name, p.badge),
       p.sentence,
       el('div', { class: 'draw' }, p.power, p.bar),
-      el('dl', {}, row(text.drawn, p.drawn), row(text.offered, p.offered), p.rows.phases, p.rows.session, p.rows.car),
+      el('dl', {}, row(text.drawn, p.drawn), row(text.offered, p.offered), p.rows.phases, p.rows.session, p.rows.car, p.rows.seen),
       el('div', { class: 'controls' },
         el('span', { class: 'buttons' }, p.start, p.stop, p.heard),
         el('label', { class: 'switch', for: `${titleId}-enabled` }, p.enabled, text.enabled),
@@ -111,7 +112,7 @@ class Card {
     setText(p.name, evse.name);
     setText(p.badge, text.states[state] ?? state);
     setText(p.sentence, evse.sentence);
-    setText(p.power, watts(evse.power_w));
+    setText(p.power, evse.is_estimate ? text.approximately(watts(evse.power_w)) : watts(evse.power_w));
     setText(p.drawn, amps(evse.drawn_a));
     setText(p.offered, this.#offer(evse));
     this.#bar(evse);
@@ -124,6 +125,9 @@ class Card {
     const car = [evse.vin, typeof evse.soc === 'number' ? percent(evse.soc) : null].filter(Boolean).join(' · ');
     setHidden(p.rows.car, car === '');
     setText(p.car, car);
+    const views = evse.car?.views ?? [];
+    setHidden(p.rows.seen, views.length < 2);
+    setText(p.seen, views.map(seenBy).join(' · '));
     setText(p.heard, text.heard(span(clock.now - evse.heard_at)));
     setAttribute(p.start, 'aria-label', text.startPoint(evse.name));
     setAttribute(p.stop, 'aria-label', text.stopPoint(evse.name));
@@ -160,6 +164,12 @@ class Card {
       setText(item, `${phase.toUpperCase()} ${bareAmps(per[phase])}`);
     }
   }
+}
+
+// One of the ways in which the car is seen.
+function seenBy(view) {
+  const who = view.is_local ? view.name : view.controller;
+  return view.by === 'possible' ? text.possibly(`${who} (${view.name})`) : who;
 }
 
 function row(name, value) {

@@ -1,6 +1,10 @@
 // Every sentence that the page itself says. What the program says (states, reasons, alerts) comes from the server as it is.
 
+import { carText } from './text-cars.js';
+
 export const text = {
+  ...carText,
+
   skip: 'Skip to the charging points',
   demo: 'Demonstration: these cars, meters and charging points are simulated.',
   live: 'Live',

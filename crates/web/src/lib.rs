@@ -11,7 +11,9 @@
 //! | `flow.js`, `evses.js`, `charge-now.js`, `notices.js` | one part of the page each, drawn from the state alone |
 //! | `rules.js` | the schedule and what holds outside it, which are asked for apart |
 //! | `access.js` | signing in and out, the tokens of programs |
-//! | `text.js` | every sentence, for translators |
+//! | `cars.js`, `car-card.js`, `budget.js` | cars and what calls to them cost, which are asked for apart |
+//! | `tesla.js` | signing in at Tesla |
+//! | `text.js`, `text-cars.js` | every sentence, for translators |
 //! | `format.js`, `dom.js` | numbers to text, text to elements |
 //!
 //! ```
@@ -46,19 +48,24 @@ macro_rules! files {
     };
 }
 
-static FILES: LazyLock<[File; 14]> = LazyLock::new(|| {
+static FILES: LazyLock<[File; 19]> = LazyLock::new(|| {
     files! {
         "index.html": HTML,
         "style.css": CSS,
         "access.js": JS,
         "app.js": JS,
+        "budget.js": JS,
+        "car-card.js": JS,
+        "cars.js": JS,
         "stream.js": JS,
         "flow.js": JS,
         "evses.js": JS,
         "charge-now.js": JS,
         "notices.js": JS,
         "rules.js": JS,
+        "tesla.js": JS,
         "text.js": JS,
+        "text-cars.js": JS,
         "format.js": JS,
         "dom.js": JS,
         "icon.svg": SVG,
