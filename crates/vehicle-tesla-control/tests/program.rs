@@ -300,3 +300,19 @@ fn a_key_is_offered_once_with_the_weakest_role_that_will_do() {
     assert_eq!(bench.log().len(), 1, "never repeated");
     assert!(matches!(pair(&bench.settings, &Vin::parse("5YJ30123456789ABD").unwrap()), Err(Error::NoKey)));
 }
+
+/// What to look for with a Bluetooth scanner when a car is not found.
+#[test]
+fn recorded_names_of_cars_come_out() {
+    for recording in recordings::vendor("tesla").iter().filter(|recording| recording.name() == "ble_local_names.json") {
+        assert_eq!(recording.expected()["case"], "upper-case VIN");
+        let pairs = recording.json();
+        assert!(pairs.as_array().is_some_and(|pairs| !pairs.is_empty()));
+        for pair in pairs.as_array().into_iter().flatten() {
+            let (vin, name) = (pair["vin"].as_str().unwrap(), pair["name"].as_str().unwrap());
+            for written in [vin.to_owned(), vin.to_ascii_lowercase()] {
+                assert_eq!(tesla_command::bluetooth::local_name(written.parse().unwrap()), name);
+            }
+        }
+    }
+}
