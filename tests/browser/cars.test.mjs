@@ -182,9 +182,9 @@ test('a person says where a car is, and takes it back', async () => {
 test('the budget says what was spent on what, and calls that were stopped are resumed', async () => {
   await withCars({ budget: budgetOf(true) }, async (page, sent) => {
     await page.waitForSelector('#budget:not([hidden])');
-    assert.match(await page.locator('.period').nth(1).textContent(), /This month\$0\.88 of \$10\.00\$9\.13 leftReads 402 · Commands 31 · Wakes 2 of 20/);
+    assert.match(await page.locator('.period').nth(1).textContent(), /This month\$0\.875 of \$10\.00\$9\.13 leftReads 402 · Commands 31 · Wakes 2 of 20/);
     await page.locator('#budget summary').click();
-    assert.match(await page.locator('#budget-purposes tr').first().textContent(), /Looking from time to time40200\$0\.80/);
+    assert.match(await page.locator('#budget-purposes li').first().textContent(), /Looking from time to timeReads 402\$0\.804/);
     assert.equal(await page.locator('#budget-stopped-text').textContent(), 'Tesla wants payment.');
     await page.click('#budget-resume');
     await until(arrived(sent, 1));

@@ -37,18 +37,19 @@ export class Budget {
       setText(p.kinds, KINDS.map((kind) => `${text.kinds[kind]} ${text.kindOf(used[kind], allowance[kind])}`).join(' · '));
     }
     const { by_purpose: purposes, by_car: cars } = budget.month;
-    table(byId('budget-purposes'), purposes, (row) => row.purpose, (row) => text.purposes[row.purpose] ?? row.purpose);
-    table(byId('budget-cars'), cars, (row) => row.car ?? '', (row) => row.name ?? text.allCars);
+    list(byId('budget-purposes'), purposes, (row) => row.purpose, (row) => text.purposes[row.purpose] ?? row.purpose);
+    list(byId('budget-cars'), cars, (row) => row.car ?? '', (row) => row.name ?? text.allCars);
     setHidden(byId('budget-details'), purposes.length === 0);
-    setHidden(byId('budget-cars').closest('table'), cars.length < 2);
+    for (const id of ['budget-per-car', 'budget-cars']) setHidden(byId(id), cars.length < 2);
   }
 }
 
-function table(body, rows, key, name) {
-  const make = () => el('tr', {}, el('th', { scope: 'row' }), ...KINDS.map(() => el('td')), el('td'));
-  for (const [row, line] of keyed(body, rows, key, make)) {
-    setText(line.children[0], name(row));
-    KINDS.forEach((kind, index) => setText(line.children[index + 1], row[kind]));
-    setText(line.children[KINDS.length + 1], text.money(row.usd));
+function list(place, rows, key, name) {
+  const make = () => el('li', {}, el('strong'), el('span', { class: 'quiet reading' }), el('span'));
+  for (const [row, item] of keyed(place, rows, key, make)) {
+    const [who, kinds, cost] = item.children;
+    setText(who, name(row));
+    setText(kinds, KINDS.filter((kind) => row[kind] > 0).map((kind) => `${text.kinds[kind]} ${row[kind]}`).join(' · '));
+    setText(cost, text.money(row.usd));
   }
 }

@@ -37,6 +37,7 @@ export class CarCard {
     p.least = el('div', { class: 'mark mark-least' });
     p.bar = el('div', { class: 'bar battery', role: 'img' }, p.fill, p.least, p.limit);
     p.age = el('p', { class: 'quiet old' });
+    p.charge = el('div', { class: 'draw' }, el('p', { class: 'charge' }, p.soc, p.about), p.bar, p.age);
     p.where = el('p', { class: 'where' });
     p.why = el('p', { class: 'sentence', 'aria-live': 'polite' });
     p.draws = el('dd');
@@ -50,7 +51,7 @@ export class CarCard {
     p.error = el('p', { class: 'error', role: 'alert' });
     this.root = el('article', { class: 'card evse car', 'aria-labelledby': titleId },
       el('header', {}, p.name, p.badge),
-      el('div', { class: 'draw' }, el('p', { class: 'charge' }, p.soc, p.about), p.bar, p.age),
+      p.charge,
       p.where, p.why, p.pin,
       el('dl', {}, p.rows.draws, p.rows.wanted, p.rows.asked, p.rows.starts, p.rows.vin),
       el('div', { class: 'controls' }, el('span', { class: 'buttons' }, p.start, p.stop, p.wake), p.terms, p.noVin),
@@ -120,8 +121,8 @@ export class CarCard {
     this.#changed();
   }
 
-  // `since`: seconds since the program told.
-  render(car, since) {
+  // `since`: seconds since the program told; `evse`: where it takes part, if the stream tells of that.
+  render(car, since, evse) {
     const p = this.#p;
     this.#car = car;
     const badge = badgeOf(car);
@@ -130,7 +131,9 @@ export class CarCard {
     setText(p.badge, text.badges[badge] ?? badge);
     this.#battery(car, since);
     setText(p.where, this.#where(car));
-    setText(p.why, car.declines && car.declines.code !== car.why.code ? `${car.why.text} ${car.declines.text}` : car.why.text);
+    const isAllSaid = evse && car.why.code === 'as_wanted';
+    const declines = car.declines?.code === car.why.code ? null : car.declines?.text;
+    setText(p.why, [evse?.sentence, isAllSaid ? null : car.why.text, declines].filter(Boolean).join(' '));
     this.#facts(car, since);
     this.#pin(car);
     this.#terms(car);
@@ -149,7 +152,7 @@ export class CarCard {
     const time = car.is_charging && toLimit ? text.toLimit(span(toLimit.value)) : null;
     setText(p.about, soc ? [...parts, time].filter(Boolean).join(' · ') : text.socUnknown);
     setText(p.age, isOld ? text.told(age === null ? null : span(age), soc.source) : '');
-    setAttribute(this.root, 'data-freshness', isOld ? 'ageing' : 'live');
+    setAttribute(p.charge, 'data-freshness', isOld ? 'ageing' : 'live');
     const part = (value) => `${Math.min(100, Math.max(0, value)).toFixed(1)}%`;
     p.fill.style.width = part(soc?.value ?? 0);
     setHidden(p.limit, !limit);

@@ -14,6 +14,7 @@ export class Cars {
   #askedMs = -EVERY_MS;
   #isAsking = false;
   #seen = null;
+  #evses = [];
 
   // Asks again soon, because something was changed.
   refresh() {
@@ -28,6 +29,7 @@ export class Cars {
       this.refresh();
     }
     if (!this.#isAsking && performance.now() - this.#askedMs >= EVERY_MS) this.#load();
+    this.#evses = state.evses ?? [];
     this.#draw();
   }
 
@@ -60,7 +62,9 @@ export class Cars {
       this.#cards.set(car.id, card);
       return card.root;
     };
-    for (const [car] of keyed(byId('car-list'), cars, (car) => car.id, make)) this.#cards.get(car.id).render(car, since);
+    for (const [car] of keyed(byId('car-list'), cars, (car) => car.id, make)) {
+      this.#cards.get(car.id).render(car, since, this.#evses.find((evse) => evse.id === car.evse?.id));
+    }
     for (const id of this.#cards.keys()) if (!cars.some((car) => car.id === id)) this.#cards.delete(id);
   }
 }

@@ -1,6 +1,6 @@
 // Sentences about cars. What the program says (reasons, alerts) comes from the server as it is.
 
-const price = (usd) => `$${usd.toFixed(usd < 0.1 ? 3 : 2)}`;
+const price = (usd) => `$${usd.toFixed(usd > 0 && usd < 1 ? 3 : 2)}`;
 
 export const carText = {
   carsTitle: 'Cars',
@@ -64,14 +64,10 @@ export const carText = {
   spentOf: (spent, most) => (most === null ? `${price(spent)} spent` : `${price(spent)} of ${price(most)}`),
   left: (usd) => `${price(usd)} left`,
   spentMeter: (percent) => `${percent} spent`,
-  reads: 'Reads',
-  commands: 'Commands',
-  wakes: 'Wakes',
   kinds: { data: 'Reads', commands: 'Commands', wakes: 'Wakes' },
   kindOf: (used, most) => (most === null ? used : `${used} of ${most}`),
   onWhat: 'This month, on what',
   perCar: 'This month, for which car',
-  cost: 'Cost',
   allCars: 'All cars',
   purposes: {
     polling: 'Looking from time to time', looking: 'Looking what a command did', start: 'Starting', stop: 'Stopping', reduce: 'Lowering the current',
