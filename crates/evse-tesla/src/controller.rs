@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use evse::{EvseController, EvseInstance, EvseListener};
 use garage::Kept;
 use vehicle::{CarKey, VehicleListener, VehicleSource};
 
-use crate::handle::{Board, CarsHandle};
+use crate::fleet::Fleet;
+use crate::handle::CarsHandle;
 use crate::instance::TeslaInstance;
-use crate::mailbox::Mailbox;
-use crate::runner::Runner;
+use crate::runner::supervise;
 use crate::{Keeper, TeslaCarsSettings};
 
 /// Name of the controller.
@@ -44,15 +44,11 @@ impl TeslaCars {
         sources: impl FnOnce(Arc<dyn VehicleListener>) -> Vec<Arc<dyn VehicleSource>>,
         listener: Arc<dyn EvseListener>,
     ) -> io::Result<Self> {
-        let mailbox = Arc::new(Mailbox::default());
-        let board = Arc::new(Mutex::new(Board { views: Arc::default(), budget: None }));
-        let instances = Arc::new(Instances::default());
-        let handle = CarsHandle { mailbox: Arc::clone(&mailbox), board: Arc::clone(&board) };
-        let sources = sources(Arc::clone(&mailbox) as Arc<dyn VehicleListener>);
+        let fleet = Fleet::new(Instant::now(), settings, kept, keeper, sources, listener);
+        let (handle, instances) = (fleet.handle(), fleet.instances());
         let (done, ended) = mpsc::channel();
-        let runner = Runner::new(settings, kept, keeper, sources, listener, mailbox, board, Arc::clone(&instances));
         let thread = thread::Builder::new().name(NAME.to_owned()).spawn(move || {
-            runner.supervise();
+            supervise(fleet);
             // Nobody waits any more when the controller was dropped meanwhile.
             let _nobody_waits = done.send(());
         })?;

@@ -9,6 +9,7 @@
 //! | part | what |
 //! |---|---|
 //! | [`TeslaCars`] | the controller: an instance `tesla-<VIN>` for each car at home |
+//! | [`Fleet`] | all of it without the thread and the clock |
 //! | [`CarsHandle`] | for front ends and for whoever merges charging points with cars |
 //! | [`Keeper`] | stores what must survive a power cut |
 //! | [`CarHandle`] | one car as [`vehicle::Vehicle`] |
@@ -24,6 +25,7 @@
 mod controller;
 mod energy;
 mod estimate;
+mod fleet;
 mod handle;
 mod instance;
 mod mailbox;
@@ -32,6 +34,7 @@ mod settings;
 mod status;
 
 pub use controller::TeslaCars;
+pub use fleet::Fleet;
 /// What is known of cars and their budget.
 pub use garage;
 pub use handle::{CarHandle, CarsHandle};

@@ -53,6 +53,16 @@ pub(crate) struct Mail {
     dropped: u64,
 }
 
+impl Mail {
+    /// All of it; what holds for good stays.
+    fn hand_over(&mut self) -> Mail {
+        let (stop, ended, dropped) = (self.stop, self.ended, self.dropped);
+        let taken = std::mem::take(self);
+        (self.stop, self.ended, self.dropped) = (stop, ended, dropped);
+        taken
+    }
+}
+
 /// Why mail was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Undelivered {
@@ -100,10 +110,12 @@ impl Mailbox {
             }
             mail = self.bell.wait_timeout(mail, left).unwrap_or_else(PoisonError::into_inner).0;
         }
-        let (stop, dropped) = (mail.stop, mail.dropped);
-        let taken = std::mem::take(&mut *mail);
-        (mail.stop, mail.dropped) = (stop, dropped);
-        taken
+        mail.hand_over()
+    }
+
+    /// Takes what waits, without waiting for more.
+    pub(crate) fn take_waiting(&self) -> Mail {
+        self.lock().hand_over()
     }
 
     pub(crate) fn must_stop(&self) -> bool {
