@@ -1,7 +1,8 @@
-//! `demo`: the whole program with simulated connectors, a simulated house and a sun that crosses the sky in ten minutes.
+//! `demo`: the whole program with simulated connectors, a car on a mobile connector with its maker's cloud, a simulated
+//! house and a sun that crosses the sky in ten minutes.
 //!
-//! Nothing is simplified but the outside world: real bytes go to the simulated connectors, the meter is read like any other,
-//! and every limit holds.
+//! Nothing is simplified but the outside world: real bytes go to the simulated connectors, the cloud is asked over HTTP, the
+//! meter is read like any other, and every limit holds.
 
 use std::f64::consts::PI;
 use std::process::ExitCode;
@@ -11,11 +12,16 @@ use std::time::{Duration, Instant};
 use ems::{Ems, EmsDriver, EmsError, EmsReading, Pace, Shared, Stop};
 use ems_host::{SourceEntry, open_sources};
 use evse_gen2::Gen2Settings;
+use evse_tesla::TeslaCarsSettings;
+use garage::GarageSettings;
 use gen2_simulator::{BusHandle, ConnectorSettings};
 use serde_json::{Map, json};
 use site::SiteSetup;
-use units::{Amps, PerPhase, Percent, Phases, Volts, Watts};
+use tesla_simulator::{ALL_SCOPES, Car, Clock, Cloud, CommandWay, Place, Running, Supply};
+use units::{Amps, PerPhase, Percent, Phases, Volts, WattHours, Watts};
+use vehicle_tesla::{App, Region, Token};
 
+use crate::cars::CarsPlan;
 use crate::logs::Logs;
 use crate::run::{Plan, serve};
 use crate::simulation::Simulation;
@@ -27,6 +33,8 @@ const DAY: Duration = Duration::from_secs(600);
 /// The house's supply and the wiring of the demo.
 const VOLTS: f64 = 230.0;
 const WIRING: Amps = Amps::from_whole(32);
+/// The car that is on no connector of ours.
+const CAR: &str = "LRW3E7EK0NC000042";
 /// Power of the roof at noon.
 const PEAK_W: f64 = 11_000.0;
 
@@ -39,8 +47,10 @@ pub fn run(port: u16, logs: &Logs) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    let cloud =
+        cloud().map_err(|error| log::error!("the simulated cloud cannot be started: {error}")).ok().map(Arc::new);
     let shared = Arc::new(Shared::new());
-    shared.put(Arc::new(House { bus: Some(simulation.bus()), dawn: Instant::now() }));
+    shared.put(Arc::new(House { bus: Some(simulation.bus()), cloud: cloud.clone(), dawn: Instant::now() }));
     let entry = SourceEntry { driver: HOUSE.name.to_owned(), path: "sources.Demo".to_owned(), options: Map::new() };
     let (sources, _) = open_sources([entry], &[HOUSE], &shared);
 
@@ -73,12 +83,35 @@ pub fn run(port: u16, logs: &Logs) -> ExitCode {
         web: Some(WebPlan::loopback(port)),
         reread: None,
         talk: Talk::default(),
-        cars: None,
+        cars: cloud.as_deref().map(cars),
         masked: json!({"config": {"demo": true}}),
     };
     let code = serve(plan, logs);
     drop(simulation);
     code
+}
+
+/// A car on a mobile connector in the garage, known only through its maker's cloud.
+fn cloud() -> std::io::Result<Running> {
+    let home = Place { latitude: 52.52, longitude: 13.405 };
+    let car = Car::new(CAR)
+        .name("Blue car")
+        .battery(WattHours::saturating(60_000.0), Percent::new(46.0).unwrap_or(Percent::FULL))
+        .charger(Amps::from_whole(16), Phases::One)
+        .commands(CommandWay::Plain)
+        .at(home)
+        .plugged_into(Supply::single(Amps::from_whole(13)));
+    Cloud::builder().car(car).clock(Clock::Real { speed: 1.0 }).try_start()
+}
+
+/// How the program reaches it.
+fn cars(cloud: &Running) -> CarsPlan {
+    let mut way = vehicle_tesla::Settings::new(App::default(), Region::Europe, None);
+    way.hosts.api = Some(cloud.api_url());
+    way.fixed_token = Some(Token::new(cloud.log_in(ALL_SCOPES).access.as_str()));
+    let garage = GarageSettings { wake_delay: Duration::from_secs(10), ..GarageSettings::default() };
+    let settings = TeslaCarsSettings::new(garage, Volts::saturating(VOLTS), WIRING);
+    CarsPlan::simulated(settings, way)
 }
 
 const HOUSE: EmsDriver = EmsDriver {
@@ -91,12 +124,13 @@ const HOUSE: EmsDriver = EmsDriver {
 /// The simulated outside world.
 struct House {
     bus: Option<BusHandle>,
+    cloud: Option<Arc<Running>>,
     dawn: Instant,
 }
 
 impl Default for House {
     fn default() -> Self {
-        House { bus: None, dawn: Instant::now() }
+        House { bus: None, cloud: None, dawn: Instant::now() }
     }
 }
 
@@ -105,11 +139,18 @@ impl House {
     fn reading(&self) -> Result<EmsReading, EmsError> {
         let seconds = self.dawn.elapsed().as_secs_f64();
         let draw = self.bus.as_ref().map(|bus| bus.with(|bus, _| bus.total_draw())).unwrap_or_default();
-        let cars: f64 = draw.into_array().into_iter().map(|amps| amps.get() * VOLTS).sum();
+        // It hangs on the first phase.
+        let elsewhere = self.cloud.as_ref().map_or(0.0, |cloud| cloud.car(CAR, |car| car.power()).get());
+        let connectors: f64 = draw.into_array().into_iter().map(|amps| amps.get() * VOLTS).sum();
+        let cars = connectors + elsewhere;
         let sun = generation(seconds);
         let house = base_load(seconds);
         let grid = house + cars - sun;
-        let per_phase = draw.map(|amps| Amps::new(amps.get() + (house - sun) / 3.0 / VOLTS).ok());
+        let mut on_phase = [elsewhere / VOLTS, 0.0, 0.0].into_iter();
+        let per_phase = draw.map(|amps| {
+            let other = on_phase.next().unwrap_or_default();
+            Amps::new(amps.get() + other + (house - sun) / 3.0 / VOLTS).ok()
+        });
         Ok(EmsReading {
             generation: Some(Watts::new(sun)?),
             consumption: Some(Watts::new(house + cars)?),

@@ -31,6 +31,8 @@ const MICRO: f64 = 1_000_000.0;
 /// What is switched on of the ways to cars.
 pub struct CarsPlan {
     settings: TeslaCarsSettings,
+    /// Home as `config.json` has it.
+    position: Option<(f64, f64)>,
     is_policy_fixed: bool,
     folder: Option<PathBuf>,
     cloud: Option<vehicle_tesla::Settings>,
@@ -54,6 +56,7 @@ impl CarsPlan {
         };
         let plan = CarsPlan {
             settings: cars_settings(config, settings),
+            position: config.site.position,
             is_policy_fixed: config.vehicle.command_policy.is_some(),
             folder: Some(folder.to_owned()),
             cloud: said(cloud),
@@ -78,6 +81,24 @@ impl CarsPlan {
         has_way.then_some(plan)
     }
 
+    /// For simulated cars in a simulated cloud.
+    pub fn simulated(settings: TeslaCarsSettings, cloud: vehicle_tesla::Settings) -> CarsPlan {
+        CarsPlan {
+            settings,
+            position: None,
+            is_policy_fixed: false,
+            folder: None,
+            cloud: Some(cloud),
+            lender: None,
+            teslamate: None,
+            stream: None,
+            assistant: None,
+            proxy: None,
+            program: None,
+            hub: Arc::default(),
+        }
+    }
+
     /// Starts looking after the cars.
     pub fn start(self, site: &Arc<dyn SitePort>, mailbox: &Arc<Mailbox>, line: &CarsLine) -> Option<Household> {
         let books = Books::in_folder(self.folder.as_deref());
@@ -94,8 +115,7 @@ impl CarsPlan {
             let keeper = Keeper::start(database, move |found| borrowed.told(found));
             keeper.map_err(|error| log::error!("vehicle.TeslaMate: {error}")).ok()
         });
-        let prices = self.settings.garage.allowance.prices;
-        let (home, is_policy_fixed) = (self.settings.garage.home, self.is_policy_fixed);
+        let garage = self.settings.garage.clone();
         let listener = Arc::new(AtHome { mailbox: Arc::clone(mailbox), cars: Mutex::default() });
         let write = move |kept: &Kept| books.write(kept);
         let cloud = account.clone();
@@ -131,8 +151,8 @@ impl CarsPlan {
         };
         match TeslaCars::open(self.settings, kept, Box::new(write), sources, listener) {
             Ok(controller) => {
-                line.connect(controller.handle(), home, is_policy_fixed);
-                Some(Household { controller, account, prices, _lender: lender })
+                line.connect(controller.handle(), &garage, self.position, self.is_policy_fixed);
+                Some(Household { controller, account, prices: garage.allowance.prices, _lender: lender })
             }
             Err(error) => {
                 log::error!("no thread can be made for the cars: {error}");

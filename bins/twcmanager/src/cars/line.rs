@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use config::{CommandPolicy, Settings};
 use evse::{AtConnector, Plug, Vin};
 use evse_tesla::CarsHandle;
-use garage::{ConnectorView, HomeSetting};
+use garage::{ConnectorView, GarageSettings, HomeSetting};
 use serde_json::{Map, Value};
 use units::Percent;
 use vehicle::CarKey;
@@ -36,12 +36,20 @@ struct Listening {
     position: Option<(f64, f64)>,
     /// `vehicle.commandPolicy` is in force, whatever the settings say.
     is_policy_fixed: bool,
-    told: Option<(HomeSetting, garage::CommandPolicy)>,
+    /// What they know: telling a home anew forgets the one that a parked car showed.
+    told: (HomeSetting, garage::CommandPolicy),
 }
 
 impl CarsLine {
     /// The cars are there: tells them all that was said so far.
-    pub fn connect(&self, handle: CarsHandle, home: HomeSetting, is_policy_fixed: bool) {
+    /// `position` is home as `config.json` has it.
+    pub fn connect(
+        &self,
+        handle: CarsHandle,
+        settings: &GarageSettings,
+        position: Option<(f64, f64)>,
+        is_policy_fixed: bool,
+    ) {
         let mut state = self.lock();
         handle.set_limit_wish(state.limit);
         for (car, view) in &state.connectors {
@@ -50,8 +58,13 @@ impl CarsLine {
         for (car, why) in &state.refused {
             handle.permit(car, Some(why.clone()));
         }
-        let HomeSetting { position, radius } = home;
-        state.cars = Some(Listening { handle, radius, position, is_policy_fixed, told: None });
+        state.cars = Some(Listening {
+            handle,
+            radius: settings.home.radius,
+            position,
+            is_policy_fixed,
+            told: (settings.home, settings.policy),
+        });
     }
 
     /// The charge limit that cars at home should have.
@@ -97,12 +110,11 @@ impl CarsLine {
         let settings = Settings::from_map(settings.clone());
         let policy = policy(settings.command_policy());
         let home = HomeSetting { position: settings.home().or(cars.position), radius: cars.radius };
-        if cars.told == Some((home, policy)) {
-            return;
+        let (told_home, told_policy) = std::mem::replace(&mut cars.told, (home, policy));
+        if told_home != home {
+            cars.handle.set_home(home);
         }
-        cars.told = Some((home, policy));
-        cars.handle.set_home(home);
-        if !cars.is_policy_fixed {
+        if told_policy != policy && !cars.is_policy_fixed {
             cars.handle.set_policy(policy);
         }
     }
