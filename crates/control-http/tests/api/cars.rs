@@ -311,3 +311,59 @@ fn old_programs_see_cars_and_command_them() {
     assert_eq!(send(json!({"commandName": "wakeVehicle", "vehicleID": 7})), 200);
     assert_eq!(yard.asked.lock().unwrap().len(), 3);
 }
+
+/// Every field that is told is described, and every field that is described as always there is told.
+#[test]
+fn cars_and_budget_are_as_described() {
+    let (bench, _) = bench_with(json!({}));
+    bench.site.publish(|snapshot| snapshot.evses[2].vin = Some(RED.to_owned()));
+    let document = bench.get("/api/v2/openapi.json").json();
+    let schemas = &document["components"]["schemas"];
+    let told = bench.get("/api/v2/cars").json();
+    assert_eq!(told["cars"].as_array().map(Vec::len), Some(4), "two that are looked after, two that are only told of");
+    for car in told["cars"].as_array().unwrap() {
+        assert_described(&document, &schemas["Car"], car, "car");
+    }
+    let budget = bench.get("/api/v2/cars/budget").json();
+    assert_described(&document, &schemas["CarBudget"], &budget, "budget");
+    for evse in bench.get("/api/v2/evses").json()["evses"].as_array().unwrap() {
+        assert_described(&document, &schemas["Evse"], evse, "evse");
+    }
+}
+
+fn assert_described(document: &Value, schema: &Value, told: &Value, place: &str) {
+    let target = schema["$ref"].as_str().and_then(|target| document.pointer(target.trim_start_matches('#')));
+    let schema = target.unwrap_or(schema);
+    if let Some(choices) = schema["oneOf"].as_array() {
+        return match told.is_null() {
+            true => assert!(choices.iter().any(|choice| choice["type"] == "null"), "{place} may not be null"),
+            false => assert_described(document, &choices[0], told, place),
+        };
+    }
+    match told {
+        Value::Object(fields) if schema["additionalProperties"].is_null() => {
+            for (key, value) in fields {
+                let described = schema["properties"].get(key);
+                let described = described.unwrap_or_else(|| panic!("{place}.{key} is not described"));
+                assert_described(document, described, value, &format!("{place}.{key}"));
+            }
+            for key in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+                assert!(fields.contains_key(key), "{place}.{key} is missing");
+            }
+        }
+        Value::Object(_) => {}
+        Value::Array(items) => items.iter().for_each(|item| assert_described(document, &schema["items"], item, place)),
+        Value::Null => assert!(has_type(schema, "null"), "{place} may not be null"),
+        Value::Bool(_) => assert!(has_type(schema, "boolean"), "{place} is a boolean"),
+        Value::String(_) => assert!(has_type(schema, "string"), "{place} is a string"),
+        Value::Number(number) => assert!(
+            has_type(schema, "number")
+                || has_type(schema, "integer") && number.as_f64().is_some_and(|n| n.fract() == 0.0),
+            "{place} is the number {number}"
+        ),
+    }
+}
+
+fn has_type(schema: &Value, name: &str) -> bool {
+    schema["type"] == name || schema["type"].as_array().is_some_and(|types| types.iter().any(|have| have == name))
+}
