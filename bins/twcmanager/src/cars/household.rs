@@ -187,6 +187,7 @@ fn cars_settings(config: &Config, settings: &Settings) -> TeslaCarsSettings {
         min_level: None,
         home: HomeSetting { position: settings.home().or(site.position), radius: site.at_home_radius },
         cars: cars(config, settings),
+        ..GarageSettings::default()
     };
     let mut all = TeslaCarsSettings::new(garage, site.default_voltage, site.wiring_max_per_twc);
     all.phases = site.phases;
