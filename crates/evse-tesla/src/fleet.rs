@@ -270,7 +270,10 @@ impl Rim {
         }
         match self.sources.get(name) {
             Some(source) => {
-                log::debug!("{name} is asked: {:?} for {}", ask.request, ask.car);
+                match ask.request {
+                    Request::List => log::debug!("{name} is asked which cars there are"),
+                    request => log::debug!("{}: {name} is asked {}", ask.car, garage::request_words(request)),
+                }
                 source.ask(ask);
             }
             None => refuse("there is no such source"),

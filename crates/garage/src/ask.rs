@@ -185,7 +185,14 @@ impl Garage {
         if car.flows() == Some(true) {
             return None;
         }
-        let world = World { now, settings: &self.settings, sources: &self.sources, limit_wish: None, remembered: None };
+        let world = World {
+            now,
+            settings: &self.settings,
+            settled_at: self.settled_at,
+            sources: &self.sources,
+            limit_wish: None,
+            remembered: None,
+        };
         if let Some((_, why)) = car.start_obstacle(&world) {
             return Some(why);
         }

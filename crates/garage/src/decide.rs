@@ -42,6 +42,8 @@ const MEASURED_STRETCH: u32 = 3;
 pub(crate) struct World<'a> {
     pub(crate) now: Instant,
     pub(crate) settings: &'a GarageSettings,
+    /// From then on cars are stopped for want of power.
+    pub(crate) settled_at: Instant,
     pub(crate) sources: &'a BTreeMap<Arc<str>, SourceState>,
     pub(crate) limit_wish: Option<Percent>,
     pub(crate) remembered: Option<&'a Remembered>,
@@ -98,14 +100,23 @@ impl Car {
         if self.plugged() != Some(true) {
             return Intent::Nothing(Why::Unplugged);
         }
-        let stop = || if self.is_below_least(world.settings) { Intent::Nothing(Why::BelowLeast) } else { Intent::Stop };
-        if let Some(reason) = &self.not_permitted {
-            return if self.was_sent_off { Intent::Nothing(Why::NotPermitted(reason.clone())) } else { Intent::Stop };
+        let is_on_circuit = world.settings.cars.get(self.key.as_str()).is_some_and(|setting| setting.is_on_circuit);
+        let stop = || match () {
+            () if world.now >= world.settled_at => Intent::Stop,
+            // A fuse may be behind it: that does not wait.
+            () if is_on_circuit => Intent::AtMost(HELD_DOWN),
+            () => Intent::Nothing(Why::Settling),
+        };
+        if let Some(reason) = self.not_permitted.as_ref().filter(|_| !self.is_held) {
+            return if self.was_sent_off { Intent::Nothing(Why::NotPermitted(reason.clone())) } else { stop() };
         }
         match self.wish {
             _ if self.is_held => Intent::Stop,
             Wish::None => Intent::Nothing(Why::NothingWanted),
             Wish::AtMost(amps) => Intent::AtMost(amps),
+            Wish::Granted(amps) if amps <= Amps::ZERO && self.is_below_least(world.settings) => {
+                Intent::Nothing(Why::BelowLeast)
+            }
             Wish::Granted(amps) if amps <= Amps::ZERO => stop(),
             Wish::Granted(amps) => Intent::Run(amps),
         }
@@ -128,7 +139,7 @@ impl Car {
         match self.intent(world) {
             Intent::Nothing(why) => {
                 self.plan_news_look(world, &mut agenda);
-                agenda.wait(None, why);
+                agenda.wait((why == Why::Settling).then_some(world.settled_at), why);
             }
             Intent::Stop => {
                 self.plan_stop(world, &mut agenda);
@@ -137,7 +148,8 @@ impl Car {
             Intent::AtMost(amps) => {
                 self.plan_rate(world, amps, false, &mut agenda);
                 self.plan_news_look(world, &mut agenda);
-                agenda.wait(None, Why::NothingWanted);
+                let settles = Some(world.settled_at).filter(|at| world.now < *at);
+                agenda.wait(settles, Why::NothingWanted);
             }
             Intent::Run(amps) => {
                 self.plan_news_look(world, &mut agenda);

@@ -37,6 +37,7 @@ pub struct Garage {
     pub(crate) changed: BTreeSet<CarKey>,
     pub(crate) said: BTreeSet<(&'static str, String)>,
     pub(crate) last_id: u64,
+    pub(crate) settled_at: Instant,
     next: Instant,
 }
 
@@ -54,6 +55,7 @@ impl Garage {
         Garage {
             home: settings.home.home(),
             budget: Budget::new(settings.allowance, kept.ledger.clone(), now),
+            settled_at: now + settings.settle_time,
             settings,
             kept,
             cars: BTreeMap::new(),
@@ -208,7 +210,7 @@ impl Garage {
         self.with(now, key, |car| {
             if car.not_permitted.is_some() != not_permitted.is_some() {
                 car.was_sent_off = false;
-                car.stop.re_arm();
+                car.stop.forgive();
             }
             car.not_permitted = not_permitted;
         });
@@ -365,6 +367,7 @@ impl Garage {
         let world = World {
             now,
             settings: &self.settings,
+            settled_at: self.settled_at,
             sources: &self.sources,
             limit_wish: self.limit_wish,
             remembered: self.kept.limits.get(key.as_str()),

@@ -78,6 +78,12 @@ impl Ladder {
         *self = Ladder { asked_at: self.asked_at, ..Ladder::default() };
     }
 
+    /// All tries are open again, the next one no sooner than after a first.
+    pub(crate) fn forgive(&mut self) {
+        let next_at = self.asked_at.zip(PAUSES.first()).map(|(at, pause)| at + *pause);
+        *self = Ladder { asked_at: self.asked_at, next_at, ..Ladder::default() };
+    }
+
     /// Whether it has just been given up, once.
     pub(crate) fn gives_up(&mut self, now: Instant) -> bool {
         let is_new = self.step(now) == Step::GivenUp && !self.was_told && self.reached_since.is_none();

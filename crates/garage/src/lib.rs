@@ -47,7 +47,7 @@ pub use output::{Kept, Notice, Output, Wish};
 pub use settings::{CarSetting, CommandPolicy, GarageSettings, HomeSetting};
 pub use view::{CarView, LastAsked};
 pub use whereabouts::Proof;
-pub use words::Why;
+pub use words::{Why, request as request_words};
 
 #[cfg(test)]
 mod tests;

@@ -28,6 +28,9 @@ pub struct GarageSettings {
     /// here or is told to stop. Leave it out where whoever grants power sees to this himself: he also knows when a fuse
     /// leaves no choice.
     pub min_level: Option<Percent>,
+    /// So long after the start no car is stopped for want of power: whoever grants it knows too little yet, and a car that
+    /// is stopped and started again costs calls and wears its contactor. One on the circuit is held down meanwhile.
+    pub settle_time: Duration,
     /// Where home is.
     pub home: HomeSetting,
     /// Settings of single cars, by VIN or name.
@@ -81,6 +84,7 @@ impl Default for GarageSettings {
             wake_delay: Duration::from_secs(180),
             respect_schedule: true,
             min_level: None,
+            settle_time: Duration::from_secs(60),
             home: HomeSetting { position: None, radius: 3218.0 },
             cars: BTreeMap::new(),
         }

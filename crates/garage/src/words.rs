@@ -47,6 +47,8 @@ pub enum Why {
     StopGivenUp,
     /// It was started four times within an hour.
     EnoughStarts,
+    /// The program has just started and knows too little to stop it.
+    Settling,
     /// The last change was a moment ago.
     Spacing,
     /// Its limit could not be set.
@@ -93,6 +95,7 @@ impl Why {
             Why::StartGivenUp => "start_given_up",
             Why::StopGivenUp => "stop_given_up",
             Why::EnoughStarts => "enough_starts",
+            Why::Settling => "settling",
             Why::Spacing => "spacing",
             Why::LimitGivenUp => "limit_given_up",
             Why::Asking => "asking",
@@ -141,6 +144,9 @@ impl fmt::Display for Why {
                 "It was told to stop three times and did not. Stop it in the car, or at the charging point."
             }
             Why::EnoughStarts => "It was started four times within an hour; that is enough for now.",
+            Why::Settling => {
+                "The program has just started; for want of power it is stopped after the first minute only."
+            }
             Why::Spacing => "Its current was changed a moment ago.",
             Why::LimitGivenUp => "Its charge limit could not be set; set it in the car.",
             Why::Asking => "A question is under way.",
@@ -156,24 +162,26 @@ impl fmt::Display for Why {
             }
             Why::NoWay(Some(reason)) => return write!(f, "No way leads to it now. {reason}"),
             Why::NoWay(None) => {
-                "No source can command it: switch one on (`vehicle.teslaAPI`, `vehicle.teslaBLE`), or look at \
-                 `vehicle.commandPolicy`."
+                "No source can command it. A guest's car that is in none of your accounts is left alone; for a car of yours, \
+                 switch a source on (`vehicle.teslaAPI`, `vehicle.teslaBLE`), or look at `vehicle.commandPolicy`."
             }
         })
     }
 }
 
-/// A request, for a sentence after "asked:".
-pub(crate) fn request(request: vehicle::Request) -> String {
+/// A request, for a sentence after "was asked".
+#[must_use]
+pub fn request(request: vehicle::Request) -> String {
     use vehicle::Request;
     match request {
         Request::List => "which cars there are".to_owned(),
-        Request::Read { .. } => "how it is".to_owned(),
+        Request::Read { with_position: true } => "how and where it is".to_owned(),
+        Request::Read { with_position: false } => "how it is".to_owned(),
         Request::ReadWakefulness => "whether it is awake".to_owned(),
         Request::Wake => "to wake".to_owned(),
         Request::Start => "to start charging".to_owned(),
         Request::Stop => "to stop charging".to_owned(),
-        Request::SetAmps(amps) => format!("to take at most {amps}"),
+        Request::SetAmps(amps) => format!("to take at most {amps:.0}"),
         Request::SetLimit(limit) => format!("to charge to {limit}"),
     }
 }

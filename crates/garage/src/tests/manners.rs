@@ -6,7 +6,9 @@ use units::{Amps, Percent};
 use vehicle::{CarKey, Facts, Nearness, Outcome, Position, Report, Request, Spent, Trouble, Whereabouts};
 
 use super::world::{FakeCar, World, cloud, key, radio, settings};
-use crate::{CommandPolicy, ConnectorView, Day, Garage, GarageSettings, HomeSetting, Kept, Output, Why, Wish};
+use crate::{
+    CarSetting, CommandPolicy, ConnectorView, Day, Garage, GarageSettings, HomeSetting, Kept, Output, Why, Wish,
+};
 
 fn amps(amps: i32) -> Request {
     Request::SetAmps(Amps::from_whole(amps))
@@ -396,4 +398,56 @@ fn the_first_parked_car_shows_where_home_is_and_it_stays_there() {
     let mut garage = Garage::new(now, unset, kept, []);
     told(&mut garage, now, &key(1), "Thunder", Some(51.0));
     assert_eq!(garage.view(now, &key(1)).unwrap().place.0, Whereabouts::Away);
+}
+
+#[test]
+fn a_restart_amid_the_sun_does_not_stop_a_car_that_is_granted_power_again_soon() {
+    let car = FakeCar { amps: 10, is_charging: true, ..FakeCar::default() };
+    let mut world = World::new(settings(), vec![car], &[cloud()]);
+    world.run(4);
+    // Whoever shares out the power has not heard of any yet.
+    world.grant(0, 0);
+    let now = world.now();
+    world.garage.handle_permission(now, &key(0), Some("it charges from surplus only".to_owned()));
+    world.run(45);
+    assert_eq!((world.commands(), why(&world)), (vec![], Why::Settling));
+    let now = world.now();
+    world.garage.handle_permission(now, &key(0), None);
+    world.grant(0, 10);
+    world.run(600);
+    assert_eq!(world.commands(), []);
+    assert!(world.car(0).is_charging);
+}
+
+#[test]
+fn a_car_that_is_granted_nothing_after_the_first_minute_is_stopped() {
+    let car = FakeCar { is_charging: true, ..FakeCar::default() };
+    let mut world = World::new(settings(), vec![car], &[cloud()]);
+    world.run(4);
+    world.grant(0, 0);
+    world.run(55);
+    assert_eq!(world.commands(), []);
+    world.run(5);
+    assert_eq!(world.commands(), [Request::Stop]);
+    // Another reason to stop does not repeat what was said a moment ago.
+    let now = world.now();
+    world.garage.handle_permission(now, &key(0), Some("it charges from surplus only".to_owned()));
+    world.run(30);
+    assert_eq!(world.commands(), [Request::Stop]);
+}
+
+#[test]
+fn a_car_behind_our_fuse_is_held_down_at_once_and_a_person_need_not_wait() {
+    let on_circuit = CarSetting { is_on_circuit: true, ..CarSetting::default() };
+    let cars = [(key(0).as_str().to_owned(), on_circuit)].into();
+    let car = FakeCar { is_charging: true, ..FakeCar::default() };
+    let mut world = World::new(GarageSettings { cars, ..settings() }, vec![car], &[cloud()]);
+    world.run(4);
+    world.grant(0, 0);
+    world.run(20);
+    assert_eq!(world.commands(), [amps(5)]);
+    let now = world.now();
+    world.garage.handle_stop(now, &key(0));
+    world.run(10);
+    assert_eq!(world.commands(), [amps(5), Request::Stop]);
 }
