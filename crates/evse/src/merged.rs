@@ -10,6 +10,9 @@ use crate::{
     Vin,
 };
 
+/// Less than this is no charging; a car only keeps itself awake.
+const FLOWS: Amps = Amps::from_whole(1);
+
 /// Who sets the current of a car that both a charging point and the car's own interface can limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum RateRoute {
@@ -146,6 +149,11 @@ impl EvseInstance for Merged {
         if let Some(least) = self.least_of_vehicle(&statuses) {
             merged.limits.min = merged.limits.min.min(least);
         }
+        if self.is_guess {
+            // Only its charging point is steered: the car might be another one.
+            merged.capabilities.set_target =
+                statuses.iter().any(|(is_local, status)| *is_local && status.capabilities.set_target);
+        }
         if let Some(phases) = self.phases {
             set_phases(&mut merged, phases);
         }
@@ -160,7 +168,7 @@ impl EvseInstance for Merged {
         if local.is_empty() && vehicle.is_empty() {
             return Err(self.error(EvseErrorKind::Unsupported, "none of its controllers can set a target"));
         }
-        let is_rate_of_vehicle = local.is_empty() || self.is_rate_of_vehicle(&target);
+        let is_rate_of_vehicle = !self.is_guess && (local.is_empty() || self.is_rate_of_vehicle(&target));
         let mut result = Ok(());
         let is_end = target.power == Watts::ZERO;
         for part in &local {
@@ -242,7 +250,12 @@ fn merge(id: &EvseId, statuses: &[(bool, Arc<EvseStatus>)]) -> EvseStatus {
         if merged.plug == Plug::Unknown && (*is_local || part.plug == Plug::PluggedIn) {
             merged.plug = part.plug;
         }
-        if part.activity == Activity::Faulted && *is_local || merged.activity == Activity::Idle {
+        // What a car said of itself is older than what its charging point sees: neither one that has left nor one through
+        // which nothing flows is charging.
+        let is_contradicted = !*is_local
+            && (merged.plug == Plug::Unplugged
+                || (part.is_charging() && merged.drawn.is_some_and(|drawn| drawn < FLOWS)));
+        if part.activity == Activity::Faulted && *is_local || merged.activity == Activity::Idle && !is_contradicted {
             merged.activity = part.activity;
         }
         merged.note = merged.note.or(part.note);
@@ -257,14 +270,15 @@ fn merge(id: &EvseId, statuses: &[(bool, Arc<EvseStatus>)]) -> EvseStatus {
             merged.volts = part.volts;
         }
         if *is_local || part.link != Link::Lost {
-            merged.limits = stricter(&merged.limits, &part.limits);
+            merged.limits = stricter(&merged.limits, &part.limits, *is_local == statuses[0].0);
         }
-        // What a car says of itself frees no fuse: only charging points add to what is counted, when there is one.
+        // What a car says of itself frees no fuse: only charging points add to what is counted, when there is one. Its
+        // counter is another one, so it is not taken for that of a charging point that has none, or none yet.
         if *is_local || !statuses[0].0 {
             merged.committed = merged.committed.max(part.committed);
             merged.is_on_circuit |= part.is_on_circuit;
+            merged.energy_total = merged.energy_total.or(part.energy_total);
         }
-        merged.energy_total = merged.energy_total.or(part.energy_total);
         merged.vin = merged.vin.or(part.vin);
         merged.soc = if *is_local { merged.soc.or(part.soc) } else { part.soc.or(merged.soc) };
         merged.capabilities = Capabilities {
@@ -291,8 +305,12 @@ fn set_phases(status: &mut EvseStatus, phases: Phases) {
 }
 
 /// The larger least and the smaller most; voltage and phases of the first, which is nearer to the wires.
-fn stricter(first: &EvseLimits, second: &EvseLimits) -> EvseLimits {
-    EvseLimits { min: first.min.max(second.min), max: first.max.min(second.max), ..*first }
+///
+/// The most that a car tells is, at a charging point, what that offered it when it was asked: it would keep the offer where
+/// it was for ever. So it only counts between views of one kind (`is_most_its_own`); a car that takes less shows it.
+fn stricter(first: &EvseLimits, second: &EvseLimits, is_most_its_own: bool) -> EvseLimits {
+    let max = if is_most_its_own { first.max.min(second.max) } else { first.max };
+    EvseLimits { min: first.min.max(second.min), max, ..*first }
 }
 
 /// Merges instances that report the same VIN: what is left counts every car once.

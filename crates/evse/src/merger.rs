@@ -28,6 +28,9 @@ const PATIENCE: Duration = Duration::from_secs(600);
 /// A car that had a share of its own keeps it beside a connector that was plugged in just now: the connector may tell its VIN
 /// yet, and the car that it was plugged in all the time.
 const GRACE: Duration = Duration::from_secs(300);
+/// A car whose charging point was forgotten while it was there, as when its bus begins anew, waits so long for it to be found
+/// again before it counts as being somewhere else.
+const FOUND_AGAIN: Duration = Duration::from_secs(90);
 /// Reports that wait for what the connectors saw after them.
 const MOST_WAITING: usize = 16;
 
@@ -80,6 +83,10 @@ pub struct Merger {
     joined: BTreeMap<EvseId, EvseId>,
     /// Who had no car the last time.
     empty: BTreeSet<EvseId>,
+    /// Before this not all charging points have been found.
+    finding_until: Option<Instant>,
+    /// Cars whose charging point was forgotten while they were there, and when that was noticed.
+    orphans: BTreeMap<EvseId, Option<Instant>>,
     doubts: BTreeMap<EvseId, Doubt>,
     wholes: BTreeMap<EvseId, Whole>,
     at: BTreeMap<Vin, AtConnector>,
@@ -94,6 +101,14 @@ impl Merger {
     #[must_use]
     pub fn new(settings: MergeSettings) -> Self {
         Merger { settings, ..Merger::default() }
+    }
+
+    /// The same, while charging points are still looked for: until then a car that none of them is known to have is not
+    /// shown, since it may be at one that is not found yet. Told to stop because it has no share of its own, or counted
+    /// beside its connector, it would be the worse for a restart.
+    #[must_use]
+    pub fn finding_until(self, until: Option<Instant>) -> Self {
+        Merger { finding_until: until, ..self }
     }
 
     /// The settings, as they are now.
@@ -116,9 +131,14 @@ impl Merger {
 
     /// An instance was forgotten by its controller.
     pub fn handle_gone(&mut self, id: &EvseId) {
-        self.raw.remove(id);
+        let was_local = self.raw.remove(id).is_some_and(|instance| instance.is_local());
+        if was_local {
+            let here = self.joined.iter().filter(|(_, at)| *at == id);
+            self.orphans.extend(here.map(|(car, _)| (car.clone(), None)));
+        }
         self.trails.remove(id);
         if self.cars.remove(id).is_some() {
+            self.orphans.remove(id);
             // It drove away; what was learnt of it stays as a habit.
             self.odds.iter_mut().filter(|((car, _), _)| car == id).for_each(|(_, odds)| odds.rest());
         }
@@ -140,7 +160,8 @@ impl Merger {
     pub fn next_timeout(&self) -> Option<Instant> {
         let reports = self.cars.values().filter_map(|car| car.waiting.front()).map(|said| said.at + SLACK);
         let doubts = self.doubts.values().filter(|doubt| !doubt.is_told).map(|doubt| doubt.since + PATIENCE);
-        reports.chain(doubts).min()
+        let orphans = self.orphans.values().flatten().map(|since| *since + FOUND_AGAIN);
+        reports.chain(doubts).chain(orphans).chain(self.finding_until).min()
     }
 
     /// The next news.
@@ -219,10 +240,27 @@ impl Merger {
             pins: scene.by.iter().map(|(car, (at, ..))| vec![at.clone(), car.clone()]).collect(),
         };
         let groups = table.groups(&instances, &statuses);
+        self.wait_for_connectors(now);
         self.assemble(&scene, &groups);
         self.doubt(now, &scene);
         self.tell_cars(&scene);
         self.dirty.clear();
+    }
+
+    /// Ends waits that are over.
+    fn wait_for_connectors(&mut self, now: Instant) {
+        if self.finding_until.is_some_and(|until| until <= now) {
+            self.finding_until = None;
+        }
+        self.orphans.retain(|_, since| *since.get_or_insert(now) + FOUND_AGAIN > now);
+    }
+
+    /// Whether a car may be at a charging point that is not known, or not known any more.
+    fn may_be_found_elsewhere(&self, status: &EvseStatus) -> bool {
+        let is_pinned_to_itself = status.vin.is_some() && self.settings.pins.get(&status.id) == status.vin.as_ref();
+        (self.finding_until.is_some() || self.orphans.contains_key(&status.id))
+            && !is_pinned_to_itself
+            && !status.is_on_circuit
     }
 
     /// What people pinned.
@@ -273,7 +311,7 @@ impl Merger {
     fn keep(&self, scene: &mut Scene<'_>) {
         let statuses = scene.statuses;
         for (index, status) in statuses.iter().enumerate() {
-            if scene.is_local(index) {
+            if scene.is_local(index) || status.is_on_circuit {
                 continue;
             }
             let id = &status.id;
@@ -365,8 +403,10 @@ impl Merger {
         let mut wholes = BTreeMap::new();
         for members in parts.into_values() {
             let is_hidden = |index: &usize| {
+                let status = &scene.statuses[*index];
                 !scene.is_local(*index)
-                    && self.doubts.get(&scene.statuses[*index].id).is_some_and(|doubt| !doubt.connectors.is_empty())
+                    && (self.doubts.get(&status.id).is_some_and(|doubt| !doubt.connectors.is_empty())
+                        || self.may_be_found_elsewhere(status))
             };
             if members.iter().all(is_hidden) {
                 continue;

@@ -164,9 +164,27 @@ fn it_is_measured_where_it_is_plugged_in_and_known_by_what_its_maker_says() {
     assert_eq!(status.committed, Amps::from_whole(10));
     assert_eq!(status.vin.as_ref().unwrap().as_str(), VIN);
     assert_eq!(status.soc, Percent::new(40.0).ok());
-    assert_eq!(status.energy_total, WattHours::new(5.0).ok());
-    assert_eq!((status.limits.min, status.limits.max), (Amps::from_whole(8), Amps::from_whole(16)));
+    // The car's counter is another one, and its most is what it was offered when it was asked.
+    assert_eq!(status.energy_total, None);
+    assert_eq!((status.limits.min, status.limits.max), (Amps::from_whole(8), Amps::from_whole(32)));
     assert_eq!(status.limits.volts, Volts::new(230.0).unwrap());
+}
+
+#[test]
+fn what_a_car_said_does_not_charge_at_a_connector_that_sees_otherwise() {
+    let seen = |plug, drawn| {
+        let local = fake("gen2-1", true, |status| {
+            (status.plug, status.activity, status.drawn) = (plug, Activity::Idle, Some(Amps::from_whole(drawn)));
+        });
+        let cloud = fake("tesla-1", false, |status| {
+            (status.activity, status.drawn) = (Activity::Charging, Some(Amps::from_whole(12)));
+        });
+        let status = Merged::new(all(&[&local, &cloud]), Routing::default()).unwrap().status();
+        (status.activity, status.drawn.map(Amps::get))
+    };
+    assert_eq!(seen(Plug::Unplugged, 0), (Activity::Idle, Some(0.0)), "it has left");
+    assert_eq!(seen(Plug::Unknown, 0), (Activity::Idle, Some(0.0)));
+    assert_eq!(seen(Plug::Unknown, 12), (Activity::Charging, Some(12.0)));
 }
 
 #[test]
@@ -253,6 +271,15 @@ fn a_guess_is_never_told_to_take_more() {
     let merged = Merged::new(all(&[&local, &cloud]), Routing::default()).unwrap().as_guess(true);
     merged.set_target(grant(10, &merged)).unwrap();
     assert_eq!((local.take(), cloud.take()), (vec!["6900 W".to_owned()], Vec::<String>::new()));
+    // Not even where the car sets the rate: if it stands elsewhere nobody reckons with it.
+    let by_car = Routing { rate: RateRoute::Vehicle, ..Routing::default() };
+    let merged = Merged::new(all(&[&local, &cloud]), by_car).unwrap().as_guess(true);
+    merged.set_target(grant(10, &merged)).unwrap();
+    assert_eq!((local.take(), cloud.take()), (vec!["6900 W".to_owned()], Vec::<String>::new()));
+    let blind = fake("gen2-2", true, |status| status.capabilities = Capabilities::default());
+    let merged = Merged::new(all(&[&blind, &cloud]), by_car).unwrap().as_guess(true);
+    assert!(!merged.status().capabilities.set_target);
+    assert!(merged.set_target(grant(10, &merged)).is_ok() && cloud.take().is_empty());
 }
 
 #[test]

@@ -36,7 +36,10 @@ impl Scene<'_> {
             let is_told = |(index, other): (usize, &Arc<EvseStatus>)| {
                 self.is_local(index) && other.vin.is_some() && other.vin == status.vin && other.plug != Plug::Unplugged
             };
+            // Its charger is said to hang on the connectors' circuit: what it may draw there is reckoned with until it is
+            // sure that it is at a connector instead.
             is_on_its_own
+                || status.is_on_circuit
                 || self.by.contains_key(&status.id)
                 || (status.plug == Plug::Unplugged && !status.is_charging())
                 || self.statuses.iter().enumerate().any(is_told)

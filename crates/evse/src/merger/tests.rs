@@ -384,6 +384,59 @@ fn a_pin_counts_while_that_car_may_be_there_and_not_for_a_guest() {
     assert!(yard.at.contains_key(&Vin::parse(BLUE).unwrap()));
 }
 
+#[test]
+fn a_car_waits_until_the_connectors_are_found_and_found_again() {
+    let mut yard = Yard::new(MergeSettings::default());
+    yard.merger = Merger::new(MergeSettings::default()).finding_until(Some(yard.now() + Duration::from_secs(90)));
+    yard.set("tesla-red", |status| (status.plug, status.drawn) = (Plug::PluggedIn, Some(Amps::from_whole(10))));
+    yard.plug("tesla-blue", Plug::PluggedIn);
+    assert!(yard.ids().is_empty(), "they may be at connectors that are not found yet");
+    yard.pass(20);
+    let at_connector = |status: &mut EvseStatus| {
+        (status.plug, status.vin, status.drawn) = (Plug::PluggedIn, Vin::parse(RED), Some(Amps::from_whole(10)));
+    };
+    yard.set("gen2-1", at_connector);
+    assert_eq!(yard.ids(), ["gen2-1"]);
+    yard.pass(80);
+    assert_eq!(yard.ids(), ["gen2-1", "tesla-blue"]);
+    // The bus begins anew while the car goes on charging.
+    yard.merger.handle_gone(&EvseId::new("gen2-1"));
+    yard.drain();
+    assert_eq!(yard.ids(), ["tesla-blue"]);
+    yard.pass(30);
+    yard.set("gen2-1", at_connector);
+    assert_eq!(yard.ids(), ["gen2-1", "tesla-blue"]);
+    assert_eq!(yard.views("gen2-1").len(), 2);
+    // And when it is not found again, the car counts for itself.
+    yard.merger.handle_gone(&EvseId::new("gen2-1"));
+    yard.drain();
+    yard.pass(89);
+    assert_eq!(yard.ids(), ["tesla-blue"]);
+    yard.pass(2);
+    assert_eq!(yard.ids(), ["tesla-blue", "tesla-red"]);
+}
+
+#[test]
+fn a_car_on_a_charger_of_the_same_circuit_is_counted_until_it_is_sure_that_it_is_not_there() {
+    let mut yard = plugged();
+    yard.set("tesla-red", |status| {
+        (status.is_on_circuit, status.committed) = (true, Amps::from_whole(16));
+    });
+    // It looks just like the car at the connector, and is reckoned with all the same.
+    for (connector, car) in [(10, 10), (16, 16), (0, 0), (16, 16)] {
+        yard.draw("gen2-1", connector);
+        yard.pass(30);
+        yard.draw("tesla-red", car);
+        yard.pass(90);
+        assert_eq!(yard.ids(), ["gen2-1", "tesla-red"]);
+    }
+    // Until somebody says so.
+    let pins = BTreeMap::from([(EvseId::new("gen2-1"), Vin::parse(RED).unwrap())]);
+    yard.merger.handle_settings(MergeSettings { pins, ..MergeSettings::default() });
+    yard.drain();
+    assert_eq!(yard.ids(), ["gen2-1"]);
+}
+
 /// Whatever connectors and cars do and say: every charging point is there under its own id, what is committed to it stays
 /// counted, and no view of a car is part of two.
 #[test]
