@@ -1,7 +1,7 @@
 //! Tesla's signed vehicle commands: keys, sessions, signatures and messages, without I/O.
 //!
-//! **Not wired into the program yet**, and tried on no real car: no source of vehicles uses it. What it does is compared
-//! with the published numbers of the protocol and with another implementation of its cryptography.
+//! Tried on no real car yet. What it does is compared with the published numbers of the protocol, with another
+//! implementation of its cryptography, and with simulated cars that check signatures by code of their own.
 //!
 //! | part | what it does |
 //! |---|---|
