@@ -248,11 +248,11 @@ test('a charging point says who sees its car and marks an estimate', () =>
   withCars({ change: (state) => {
     const view = (id, name, controller, isLocal, by) => ({ id, name, controller, is_local: isLocal, by, confidence: 1 });
     Object.assign(state.evses[0], { is_estimate: true, power_w: 2300 });
-    state.evses[0].car.views = [view('gen2-1', 'East', 'Gen2TWCs', true, 'itself'), view('tesla-1', 'Blue', 'TeslaAPI', false, 'vin')];
+    state.evses[0].car.views = [view('gen2-1', 'East', 'Gen2TWCs', true, 'itself'), view('tesla-1', 'Blue', 'TeslaCars', false, 'vin')];
   } }, async (page) => {
     const first = page.locator('#evses article').first();
     assert.equal(await first.locator('.power').textContent(), '≈ 2.30 kW');
-    assert.match(await first.locator('dl').textContent(), /Seen byEast · TeslaAPI/);
+    assert.match(await first.locator('dl').textContent(), /Seen byEast · the car itself/);
   }));
 
 for (const [width, colorScheme] of [[320, 'light'], [390, 'dark'], [1280, 'light']]) {

@@ -131,7 +131,7 @@ export class CarCard {
     setText(p.badge, text.badges[badge] ?? badge);
     this.#battery(car, since);
     setText(p.where, this.#where(car));
-    const isAllSaid = evse && car.why.code === 'as_wanted';
+    const isAllSaid = evse && ['as_wanted', 'nothing_wanted'].includes(car.why.code);
     const declines = car.declines?.code === car.why.code ? null : car.declines?.text;
     setText(p.why, [evse?.sentence, isAllSaid ? null : car.why.text, declines].filter(Boolean).join(' '));
     this.#facts(car, since);

@@ -4,6 +4,9 @@ import { amps, bareAmps, energy, percent, span, watts, wholeAmps } from './forma
 import { text } from './text.js';
 
 const PHASES = ['l1', 'l2', 'l3'];
+// The controller of cars that are charging points of their own, and when what it tells is old.
+const CARS = 'TeslaCars';
+const CAR_OLD_S = 900;
 
 export class Evses {
   #parent;
@@ -106,7 +109,10 @@ class Card {
     const isNew = this.#evse?.is_enabled !== evse.is_enabled;
     this.#evse = evse;
     const state = stateOf(evse);
-    const freshness = clock.freshness(evse.link === 'lost' ? 'stale' : 'live', evse.heard_at);
+    // A car tells every few minutes at most; that is no reason to doubt it.
+    const isCar = evse.controller === CARS;
+    const told = evse.link === 'lost' ? 'stale' : isCar && clock.now - evse.heard_at > CAR_OLD_S ? 'ageing' : 'live';
+    const freshness = clock.freshness(told, isCar ? null : evse.heard_at);
     setAttribute(this.root, 'data-state', state);
     setAttribute(this.root, 'data-freshness', freshness);
     setText(p.name, evse.name);
@@ -168,7 +174,7 @@ class Card {
 
 // One of the ways in which the car is seen.
 function seenBy(view) {
-  const who = view.is_local ? view.name : view.controller;
+  const who = view.is_local ? view.name : view.controller === CARS ? text.itself : view.controller;
   return view.by === 'possible' ? text.possibly(`${who} (${view.name})`) : who;
 }
 

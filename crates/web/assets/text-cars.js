@@ -8,6 +8,7 @@ export const carText = {
   money: price,
   approximately: (value) => `≈ ${value}`,
   seenBy: 'Seen by',
+  itself: 'the car itself',
   possibly: (name) => `${name}?`,
 
   badges: { charging: 'Charging', denied: 'Not allowed', plugged: 'Plugged in', asleep: 'Asleep', home: 'At home', away: 'Away', unknown: 'Unknown' },
@@ -32,7 +33,7 @@ export const carText = {
   starts: 'Starts',
   startsOf: (starts, tries) => `${starts} in the last hour, ${tries} ${tries === 1 ? 'try' : 'tries'} left`,
   wants: 'Wanted',
-  wantedOf: { none: 'nothing', at_most: (amps) => `at most ${amps}`, granted: (amps) => (amps ? amps : 'stop') },
+  wantedOf: { none: 'nothing', at_most: (amps) => `at most ${amps}`, granted: (amps) => amps ?? 'not to charge' },
   vin: 'VIN',
   wake: 'Wake',
   startOne: (name) => `Start charging ${name}`,
