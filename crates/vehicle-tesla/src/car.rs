@@ -13,6 +13,7 @@ use crate::NAME;
 use crate::charge_state::taken_at;
 use crate::cloud::{Answer, Call, Cloud, Failure, Price, outcome};
 use crate::documents::{self, Listed};
+use crate::members::{GUEST, Members};
 use crate::notes::{Manner, Notes};
 use crate::pause::Pause;
 use crate::reply::{Fault, command_outcome};
@@ -28,12 +29,14 @@ pub(crate) struct Shared {
     pub(crate) pause: Pause,
     /// Cars that do not have our key.
     pub(crate) unpaired: Arc<Mutex<BTreeSet<Vin>>>,
+    pub(crate) members: Members,
 }
 
 impl Shared {
     /// Reports all cars of the account.
     pub(crate) fn list(&self, spent: &mut Spent) -> Outcome {
         let mut page = 1;
+        let (mut members, mut is_whole) = (BTreeSet::new(), true);
         loop {
             let path = if page == 1 { "/api/1/vehicles".to_owned() } else { format!("/api/1/vehicles?page={page}") };
             let answer = match self.cloud.call(&Call::get(path), spent) {
@@ -41,10 +44,13 @@ impl Shared {
                 Err(failure) => return outcome(failure, None),
             };
             let Some(cars) = documents::list(&answer.body) else { return unreadable(&answer.body) };
+            is_whole &= documents::names_all(&answer.body);
             for car in cars {
                 self.report_listed(&car, answer.at);
+                members.insert(car.vin);
             }
             if !documents::has_more(&answer.body, page) {
+                self.members.listed(members, is_whole && page < documents::MOST_PAGES);
                 return Outcome::Done;
             }
             page += 1;
@@ -81,6 +87,9 @@ impl Car {
 
     /// Does what is asked. What was read is reported before this returns.
     pub(crate) fn answer(&mut self, request: Request, spent: &mut Spent) -> Outcome {
+        if self.shared.members.is_guest(&self.vin) && request != Request::List {
+            return Outcome::Barred { text: GUEST.to_owned() };
+        }
         let outcome = match request {
             Request::List => self.shared.list(spent),
             Request::Read { with_position } => self.read(with_position, spent),
@@ -92,6 +101,16 @@ impl Car {
             self.shared.report_wakefulness(&self.vin, Wakefulness::Asleep);
         }
         outcome
+    }
+
+    /// What a failure is to who asked.
+    fn failed(&self, failure: Failure, command: Option<Request>) -> Outcome {
+        match failure {
+            Failure::Said(Fault::NotFound, _) if self.shared.members.refused(&self.vin) => {
+                Outcome::Barred { text: GUEST.to_owned() }
+            }
+            failure => outcome(failure, command),
+        }
     }
 
     fn path(&self, rest: &str) -> String {
@@ -114,7 +133,7 @@ impl Car {
             .call(&Call::get(self.path(&format!("/vehicle_data?endpoints={sections}"))), spent)
         {
             Ok(answer) => answer,
-            Err(failure) => return outcome(failure, None),
+            Err(failure) => return self.failed(failure, None),
         };
         let Answer { body, at, sender_now } = &answer;
         let when = |stamp| taken_at(stamp, *at, *sender_now);
@@ -133,7 +152,7 @@ impl Car {
             Ok(None) => {
                 Outcome::Later { after: None, text: "Tesla's cloud does not say whether the car is awake".into() }
             }
-            Err(failure) => match outcome(failure, None) {
+            Err(failure) => match self.failed(failure, None) {
                 // It was asked whether it sleeps: that is an answer.
                 Outcome::Asleep => {
                     self.shared.report_wakefulness(&self.vin, Wakefulness::Asleep);
@@ -164,7 +183,7 @@ impl Car {
             Ok(answer) if self.take_entry(&answer) == Some(Wakefulness::Awake) => return Outcome::Done,
             // It was received, or may have been: the car shows.
             Ok(_) | Err(Failure::Lost(_) | Failure::Said(Fault::Asleep | Fault::Unsure, _)) => {}
-            Err(failure) => return outcome(failure, None),
+            Err(failure) => return self.failed(failure, None),
         }
         let pace = &self.shared.settings.pace;
         while begin.elapsed() + pace.wake_poll <= pace.wake_limit {
@@ -175,7 +194,7 @@ impl Car {
                 Ok(Some(Wakefulness::Awake)) => return Outcome::Done,
                 Ok(_) | Err(Failure::Lost(_) | Failure::NotSent(_)) => {}
                 Err(Failure::Said(Fault::Asleep | Fault::Unsure, _)) => {}
-                Err(failure) => return outcome(failure, None),
+                Err(failure) => return self.failed(failure, None),
             }
         }
         Outcome::Asleep
@@ -185,7 +204,7 @@ impl Car {
         if self.shared.cloud.others_sign() {
             return match self.plain(request, spent) {
                 Ok(outcome) => outcome,
-                Err(failure) => outcome(failure, Some(request)),
+                Err(failure) => self.failed(failure, Some(request)),
             };
         }
         let known = self.shared.notes.manner(&self.vin);
@@ -195,7 +214,7 @@ impl Car {
             let outcome = match manner {
                 Manner::Plain => match self.plain(request, spent) {
                     Err(Failure::Said(Fault::NeedsSignature, _)) => None,
-                    Err(failure) => Some(outcome(failure, Some(request))),
+                    Err(failure) => Some(self.failed(failure, Some(request))),
                     Ok(outcome) => Some(outcome),
                 },
                 Manner::Signed => self.signed(request, spent),
@@ -281,7 +300,7 @@ impl Car {
                 Some(Outcome::Refused(Refusal::NotPaired))
             }
             Signed::NotKnown => None,
-            Signed::Failed(failure) => Some(outcome(failure, Some(request))),
+            Signed::Failed(failure) => Some(self.failed(failure, Some(request))),
         }
     }
 

@@ -352,7 +352,10 @@ pub(crate) fn outcome(failure: Failure, command: Option<Request>) -> Outcome {
             log::warn!("{}", with("Tesla refuses the call", &said));
             Outcome::Refused(Refusal::Other)
         }
-        Fault::Never => barred(with("Tesla refuses the call; see whether the car is in this account", &said)),
+        Fault::NotFound => {
+            barred(with("Tesla's cloud knows no such call; look at vehicle.teslaAPI.apiUrl, if it is set", &said))
+        }
+        Fault::Never => barred(with("Tesla's cloud refuses the call, and would again", &said)),
     }
 }
 

@@ -32,6 +32,13 @@ pub(crate) fn list(answer: &Value) -> Option<Vec<Listed>> {
     Some(entries.iter().filter_map(listed).collect())
 }
 
+/// Whether every car in the list is named well enough to be recognized.
+pub(crate) fn names_all(answer: &Value) -> bool {
+    let entries = answer.get("response").and_then(Value::as_array);
+    let is_car = |entry: &&Value| entry.get("vin").is_some_and(|vin| !vin.is_null());
+    entries.is_some_and(|entries| entries.iter().filter(is_car).all(|entry| listed(entry).is_some()))
+}
+
 /// Whether further pages follow.
 pub(crate) fn has_more(answer: &Value, page: u32) -> bool {
     let pages = Doc::new(answer).integer("pagination.pages").ok().flatten().unwrap_or(1);
@@ -72,6 +79,12 @@ fn name(doc: Doc<'_>, path: &str) -> Option<String> {
 /// when the answer has no car in it.
 pub(crate) fn vehicle_data(answer: &Value, at: impl Fn(SystemTime) -> Option<std::time::Instant>) -> Option<Vec<Told>> {
     let response = answer.get("response").filter(|response| response.is_object())?;
+    // Bluetooth proxies put it one level deeper, and say no with status 200.
+    let response = match response.get("response") {
+        Some(inner) if inner.is_object() => inner,
+        _ if response.get("result").is_some_and(|result| *result == Value::Bool(false)) => return None,
+        _ => response,
+    };
     let doc = Doc::new(response);
     let car = Facts {
         name: name(doc, "display_name").or_else(|| name(doc, "vehicle_state.vehicle_name")),
@@ -147,6 +160,32 @@ mod tests {
         assert_eq!(cars[1].wakefulness, Some(Wakefulness::Asleep));
         assert!(has_more(&answer, 1) && !has_more(&answer, 2));
         assert_eq!(list(&json!({"response": null})), None);
+    }
+
+    #[test]
+    fn a_list_with_a_vin_that_cannot_be_read_is_not_gone_by() {
+        let answer = |vin: &str| json!({"response": [{"vin": VIN}, {"energy_site_id": 5}, {"vin": vin}]});
+        assert!(names_all(&answer("LRW3F7EK0NC000001")) && !names_all(&answer("short")) && !names_all(&json!({})));
+    }
+
+    #[test]
+    fn data_one_level_deeper_is_found_and_sections_may_be_missing() {
+        let read = |answer: Value| {
+            vehicle_data(&answer, |_| None).map(|told| told.into_iter().map(|told| told.facts).collect::<Vec<_>>())
+        };
+        let deep =
+            json!({"response": {"result": true, "reason": "", "response": {"charge_state": {"battery_level": "61"}}}});
+        assert_eq!(read(deep).unwrap()[1].soc.map(units::Percent::get), Some(61.0));
+        let odd = json!({"response": {"charge_state": null, "drive_state": "none", "display_name": 7}});
+        assert!(read(odd).unwrap().iter().skip(1).all(|facts| *facts == Facts::default()));
+        for nothing in [
+            json!({"response": {"result": false, "reason": "vehicle is sleeping"}}),
+            json!({"response": null, "error": "x"}),
+            json!({"response": "asleep"}),
+            json!("not found"),
+        ] {
+            assert_eq!(read(nothing), None);
+        }
     }
 
     #[test]

@@ -40,6 +40,7 @@ pub mod charge_state;
 mod cloud;
 mod documents;
 mod login;
+mod members;
 mod notes;
 mod pause;
 mod region;

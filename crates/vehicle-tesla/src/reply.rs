@@ -64,6 +64,8 @@ pub(crate) enum Fault {
     Unsure,
     /// The car itself says why not.
     Reason(String),
+    /// 404: the cloud knows no such car, or no such call.
+    NotFound,
     /// Not done, and another try will not help.
     Never,
 }
@@ -81,6 +83,7 @@ pub(crate) fn fault(heard: &Heard) -> Fault {
         _ if says("vehicle command protocol required") => Fault::NeedsSignature,
         403 if says("scope") => Fault::Scope,
         403 if says("exceeded_limit") => Fault::TooMany(heard.pause.unwrap_or(EXCEEDED_PAUSE)),
+        404 => Fault::NotFound,
         405 => Fault::Later(Some(heard.pause.unwrap_or(SERVICE_PAUSE))),
         408 => Fault::Asleep,
         412 => Fault::NotRegistered,
@@ -218,7 +221,7 @@ mod tests {
             (403, "Tesla Vehicle Command Protocol required", Fault::NeedsSignature),
             (403, "account disabled: EXCEEDED_LIMIT", Fault::TooMany(EXCEEDED_PAUSE)),
             (403, "unsupported vehicle", Fault::Never),
-            (404, "not_found", Fault::Never),
+            (404, "not_found", Fault::NotFound),
             (405, "vehicle is currently in service", Fault::Later(Some(SERVICE_PAUSE))),
             (408, "vehicle unavailable: vehicle is offline or asleep", Fault::Asleep),
             (412, "", Fault::NotRegistered),

@@ -15,6 +15,7 @@ use crate::account::Account;
 use crate::car::{Car, Shared};
 use crate::cloud::{Cloud, Price, missing_scope};
 use crate::login::NoAccess;
+use crate::members::Members;
 use crate::pause::Pause;
 use crate::trouble::Troubles;
 
@@ -47,8 +48,15 @@ pub fn open(account: &Account, listener: Arc<dyn VehicleListener>) -> Result<Arc
     let (settings, notes) = (account.settings(), account.notes());
     let cloud = Cloud::new(Arc::clone(&settings), account.login(), Arc::clone(&notes), troubles)?;
     let unpaired = account.unpaired();
-    let shared =
-        Arc::new(Shared { settings, cloud, notes, listener: Arc::clone(&listener), pause: Pause::default(), unpaired });
+    let shared = Arc::new(Shared {
+        settings,
+        cloud,
+        notes,
+        listener: Arc::clone(&listener),
+        pause: Pause::default(),
+        unpaired,
+        members: Members::default(),
+    });
     let docket = Arc::new(Docket { listener, open: Mutex::default(), busy: AtomicUsize::new(0), bell: Condvar::new() });
     let (account_jobs, jobs) = channel();
     let worker = Worker { docket: Arc::clone(&docket), shared: Arc::clone(&shared), jobs };
@@ -71,6 +79,9 @@ impl VehicleSource for TeslaApi {
     fn abilities(&self, car: &CarKey) -> Abilities {
         let has_fixed = self.shared.settings.fixed_token.is_some();
         let look = self.shared.cloud.login.look();
+        if car.vin().is_some_and(|vin| self.shared.members.is_guest(vin)) {
+            return Abilities { nearness: Nearness::Cloud, ..Abilities::default() };
+        }
         if car.vin().is_none() || !(has_fixed || look.is_signed_in) {
             return Abilities { is_billed: true, nearness: Nearness::Cloud, ..Abilities::default() };
         }

@@ -191,3 +191,34 @@ fn odd_cars_are_read_all_the_same() {
     let Outcome::Barred { text } = bench.ask(VIN, Request::Stop) else { panic!("barred") };
     assert!(text.contains("access"), "{text}");
 }
+
+#[test]
+fn a_guest_is_not_asked_about() {
+    const GUEST: &str = "LRW3F7EK0NC000009";
+    let read = Request::Read { with_position: false };
+    let is_guest = |outcome: &Outcome| matches!(outcome, Outcome::Barred { text } if text.contains("a guest"));
+    let able = |bench: &Bench, vin: &str| bench.source.as_ref().unwrap().abilities(&crate::bench::car(vin));
+
+    // Before the list is known one call shows it, and no second is made.
+    let mut bench = Bench::start(cloud().car(plugged(VIN)).start(), &[VIN]);
+    assert!(able(&bench, GUEST).commands);
+    assert!(is_guest(&bench.ask(GUEST, read)));
+    let calls = bench.cloud.log().len();
+    for request in [read, Request::ReadWakefulness, Request::Wake, Request::Stop] {
+        assert!(is_guest(&bench.ask(GUEST, request)));
+    }
+    assert_eq!((bench.cloud.log().len(), able(&bench, GUEST).commands), (calls, false));
+
+    // With the list not even that one.
+    let mut bench = Bench::start(cloud().car(plugged(VIN)).start(), &[VIN]);
+    assert_eq!(bench.ask(VIN, Request::List), Outcome::Done);
+    let calls = bench.cloud.log().len();
+    assert!(!able(&bench, GUEST).reads && able(&bench, VIN).commands);
+    assert!(is_guest(&bench.ask(GUEST, read)));
+    assert_eq!(bench.cloud.log().len(), calls);
+    bench.assert_billed();
+    // Of a car on the list "not found" means something else.
+    bench.cloud.fail_next(Failure::status(404));
+    assert!(!is_guest(&bench.ask(VIN, read)));
+    assert!(able(&bench, VIN).commands);
+}
