@@ -9,7 +9,7 @@ use evse::{AtConnector, EvseId, EvseInstance, MergeNews, Merger, Vin};
 use jiff::Zoned;
 use serde_json::{Map, Value};
 use site::{
-    Command, Event, Now, Output, Refusal, RefusalKind, SessionEvent, SetupError, Site, SitePort, SiteSetup, Snapshot,
+    CarsFacts, Command, Event, Now, Output, Refusal, RefusalKind, SessionEvent, SetupError, Site, SitePort, SiteSetup, Snapshot,
     Webhook,
 };
 use units::{Amps, PerPhase, Percent};
@@ -85,12 +85,15 @@ impl SiteThread {
         for session in sessions {
             site.resume_session(session);
         }
-        let merger = Merger::new(site.merge_settings());
+        let finding = setup.finding_connectors;
+        let until = (!finding.is_zero()).then(|| now.mono + finding);
+        let merger = Merger::new(site.merge_settings()).finding_until(until);
         let published = Arc::new(Published::new(edition(&site, &now, 1)));
         let worker = Worker {
             setup,
             site,
             merger,
+            cars: None,
             outlets,
             mailbox: Arc::clone(&mailbox),
             published: Arc::clone(&published),
@@ -167,6 +170,8 @@ struct Worker {
     site: Site,
     /// Every car once, whoever sees it; the site knows its wholes only.
     merger: Merger,
+    /// What was last told of all cars.
+    cars: Option<CarsFacts>,
     outlets: Box<dyn Outlets>,
     mailbox: Arc<Mailbox>,
     published: Arc<Published>,
@@ -179,7 +184,8 @@ impl Worker {
         loop {
             match catch_unwind(AssertUnwindSafe(|| self.serve())) {
                 Ok(()) => return,
-                Err(_) => self.rebuild(),
+                // What it cannot take when it is built anew it may take one by one.
+                Err(_) => drop(catch_unwind(AssertUnwindSafe(|| self.rebuild()))),
             }
         }
     }
@@ -216,6 +222,9 @@ impl Worker {
         if letters.dropped_events > 0 {
             log::warn!("{} events of controllers came too fast and were dropped", letters.dropped_events);
         }
+        // A panic further down must not lose it.
+        let has_cars = letters.cars.is_some();
+        self.cars = letters.cars.or(self.cars.take());
         // Commands last: they are judged against the newest state.
         for id in letters.gone {
             has_news = true;
@@ -226,7 +235,7 @@ impl Worker {
             self.merger.handle_changed(now.mono, instance);
         }
         self.merge(now);
-        if let Some(cars) = letters.cars {
+        if let Some(cars) = self.cars.clone().filter(|_| has_cars) {
             has_news = true;
             self.site.handle_cars(now, cars);
         }
@@ -279,9 +288,7 @@ impl Worker {
         while let Some(news) = self.merger.poll_news(now.mono) {
             match news {
                 MergeNews::Changed { instance, views } => {
-                    let id = instance.id().clone();
-                    self.site.handle_evse(now, instance.status());
-                    self.site.handle_views(now, &id, views);
+                    self.site.handle_whole(now, instance.status(), views);
                 }
                 MergeNews::Gone(id) => self.site.handle_evse_gone(now, &id),
                 MergeNews::Event(event) => self.site.handle_event(now, event),
@@ -338,19 +345,25 @@ impl Worker {
         self.published.publish(edition(&self.site, now, self.sequence));
     }
 
-    /// After a panic: a fresh site, the same settings, the same charging points.
+    /// After a panic: a fresh site, the same settings, sessions, charging points and cars.
     fn rebuild(&mut self) {
         log::error!("the site failed inside and starts anew; please report it with the log");
         std::thread::sleep(AFTER_PANIC);
         let now = now();
         match Site::new(self.setup.clone(), self.site.settings().clone(), &now) {
-            Ok(site) => self.site = site,
+            Ok(site) => {
+                let sessions = self.site.open_sessions(&now);
+                self.site = site;
+                sessions.into_iter().for_each(|session| self.site.resume_session(session));
+            }
             // It worked with the same setup at start; the old one is the best there is.
             Err(errors) => log::error!("the site cannot start anew: {errors:?}"),
         }
+        if let Some(cars) = self.cars.clone() {
+            self.site.handle_cars(&now, cars);
+        }
         for (instance, views) in self.merger.instances() {
-            self.site.handle_evse(&now, instance.status());
-            self.site.handle_views(&now, instance.id(), views.to_vec());
+            self.site.handle_whole(&now, instance.status(), views.to_vec());
         }
         self.publish_at = Some(now.mono);
     }

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use allocator::Demand;
+use evse::EvseLimits;
 use policy::Now;
 use units::{Amps, Watts};
 
@@ -30,7 +31,22 @@ impl Site {
             Some(least) if amps > Amps::ZERO && amps < least && with_flex >= least => least,
             _ => amps,
         };
-        amps.max(self.first_needs().0)
+        let first_needs = self.first_needs().0;
+        self.keep_for_first(amps < first_needs, |limits| limits.power(amps));
+        amps.max(first_needs)
+    }
+
+    /// Cars below their least state of charge may get more than the rule gives, and what they leave alone, since they sleep
+    /// or refuse, is for nobody else: the others get what the rule gives.
+    fn keep_for_first(&mut self, is_more_than_given: bool, given: impl Fn(&EvseLimits) -> Watts) {
+        let all: Vec<EvseLimits> = self.points.values().map(|point| self.limits_of(&point.status)).collect();
+        for (point, limits) in self.points.values_mut().zip(&all) {
+            let given = Some(given(limits)).filter(|_| is_more_than_given && !point.terms.is_first);
+            point.beside_first = given;
+            if given.is_some_and(|given| given < limits.min_power()) {
+                point.wait = point.wait.or(Some(Wait::OnlyForFirst));
+            }
+        }
     }
 
     /// How much of the surplus is shared out, and which cars may not start yet.
@@ -49,6 +65,7 @@ impl Site {
                 point.wait = None;
             }
             self.damper.forget();
+            self.keep_for_first(first_needs > 0.0, |_| Watts::ZERO);
             return Green { budget: first_needs, held_until: None };
         };
         let (surplus, rises_at) = self.damper.steady(now.mono, found);
@@ -79,6 +96,7 @@ impl Site {
         self.wake_at(held_until);
         let waits: Vec<_> = self.points.values().filter_map(|point| point.wait.and_then(until)).collect();
         waits.into_iter().for_each(|at| self.wake_at(Some(at)));
+        self.keep_for_first(budget < first_needs, |_| Watts::saturating(budget));
         Green { budget: budget.max(first_needs), held_until }
     }
 
@@ -89,7 +107,7 @@ impl Site {
 
 fn until(wait: Wait) -> Option<Instant> {
     match wait {
-        Wait::Short { .. } => None,
+        Wait::Short { .. } | Wait::OnlyForFirst => None,
         Wait::Settling { until } | Wait::Resting { until } | Wait::TooOften { until } => Some(until),
     }
 }

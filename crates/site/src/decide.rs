@@ -219,8 +219,8 @@ impl Site {
             let reason = words::policy(&self.context(now));
             self.outputs.push_back(Output::Event(Event::Policy { from: change.from, to: name, reason }));
         }
-        if limit != self.vehicle_limit {
-            self.vehicle_limit = limit;
+        if self.vehicle_limit != Some(limit) {
+            self.vehicle_limit = Some(limit);
             self.outputs.push_back(Output::VehicleLimit(limit));
         }
     }
@@ -268,7 +268,6 @@ impl Site {
         let wiring = self.setup.max_amps_all;
         self.state.has_fail_safe = matches!(bounds.grid, Headroom::Unknown) || matches!(bounds.fuse, Headroom::Unknown);
         self.state.headroom = [bounds.grid.least(), bounds.fuse.least()].into_iter().flatten().min();
-        self.tell_circuit_limit(wiring, bounds);
 
         self.weigh();
         let ask = self.judged.as_ref().map_or(Ask::Unknown, |judged| judged.ask);
@@ -308,6 +307,7 @@ impl Site {
         let allocation = allocator::allocate(&request, &self.rotation, now.mono);
         self.rotation = allocation.rotation;
         self.wake = allocation.decide_again_at;
+        self.tell_circuit_limit(wiring, bounds, &allocation.shares);
         self.tell(now, &requests, allocation.shares);
     }
 
@@ -329,6 +329,9 @@ impl Site {
                 request.demand = Demand::MightWant;
             }
         }
+        if let Some(most) = point.beside_first {
+            request.can_take = Some(request.can_take.map_or(most, |can_take| can_take.min(most)));
+        }
         if point.wait.is_some() && !matches!(request.demand, Demand::None(_)) {
             request.demand = Demand::None(Unserved::NotAllowed);
         }
@@ -339,15 +342,20 @@ impl Site {
         request
     }
 
-    fn tell_circuit_limit(&mut self, wiring: Amps, bounds: &Bounds) {
+    fn tell_circuit_limit(&mut self, wiring: Amps, bounds: &Bounds, shares: &[allocator::Share]) {
         let ours = self.points.values().filter(|point| point.status.is_on_circuit).count();
         let count = i32::try_from(ours).unwrap_or(i32::MAX).max(1);
-        // What cars on other chargers take of the grid connection is not for our charging points.
+        // What cars on other chargers take of the grid connection, or are told that they may, is not for our charging points.
         let elsewhere: Amps = self
             .points
             .values()
-            .filter(|point| !point.status.is_on_circuit)
-            .map(|point| point.status.committed.max(point.status.drawn.unwrap_or(Amps::ZERO)))
+            .zip(shares)
+            .filter(|(point, _)| !point.status.is_on_circuit)
+            .map(|(point, share)| {
+                let EvseLimits { volts, phases, .. } = point.status.limits;
+                let told = point.target.max(share.permitted).amps_floor(volts, phases);
+                told.max(point.status.committed).max(point.status.drawn.unwrap_or(Amps::ZERO))
+            })
             .fold(Amps::ZERO, |sum, amps| sum + amps);
         let safe = Amps::from_centiamps(self.setup.fail_safe.centiamps().saturating_mul(count));
         let of = |headroom: &Headroom, phase| match headroom {

@@ -43,6 +43,9 @@ pub(crate) enum Wait {
     },
     /// Enough, but not for long enough yet.
     Settling { until: Instant },
+    /// Cars that are below their least state of charge get more than the rule gives; what the rule gives is too little for
+    /// this one.
+    OnlyForFirst,
     /// It stopped a moment ago.
     Resting { until: Instant },
     /// Too many starts within the hour.
@@ -90,6 +93,11 @@ impl Gate {
             return Some(Wait::TooOften { until });
         }
         None
+    }
+
+    /// Whether its starts still count.
+    pub(crate) fn counts(&self, now: Instant) -> bool {
+        self.starts.back().is_some_and(|at| now.saturating_duration_since(*at) < STARTS_WINDOW)
     }
 
     /// The surplus is not known.

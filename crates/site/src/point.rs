@@ -58,6 +58,8 @@ pub(crate) struct Point {
     changed: Option<Instant>,
     pub(crate) gate: Gate,
     pub(crate) wait: Option<Wait>,
+    /// The most it may have beside cars that come first.
+    pub(crate) beside_first: Option<Watts>,
     pub(crate) bound_by: Binding,
     pub(crate) session: Option<Session>,
     /// Since when it has been offered nothing.
@@ -89,6 +91,7 @@ impl Point {
             changed: None,
             gate: Gate::default(),
             wait: None,
+            beside_first: None,
             bound_by: Binding::LeastUntilDrawn,
             session: None,
             idle_since: None,
@@ -98,6 +101,15 @@ impl Point {
             is_stopped_by_us: false,
             is_significant: false,
             offer_noted: None,
+        }
+    }
+
+    /// Its voltage or its phases are others than before: what it was told in amps stays what it was told.
+    pub(crate) fn rescale(&mut self, before: &EvseLimits) {
+        let watts = |limits: &EvseLimits| limits.volts.get() * f64::from(limits.phases.count());
+        let (old, new) = (watts(before), watts(&self.status.limits));
+        if self.target > Watts::ZERO && old != new && old > 0.0 && new > 0.0 {
+            self.target = Watts::saturating(self.target.get() * new / old);
         }
     }
 

@@ -24,6 +24,8 @@ const COUNTER_STEP: f64 = 1000.0;
 pub(crate) struct Session {
     pub(crate) id: String,
     pub(crate) vin: Option<String>,
+    /// The VIN was learnt from how the car behaves, so it may turn out to be another one.
+    is_guess: bool,
     pub(crate) started_at: f64,
     /// Reckoned from power and time.
     integrated: f64,
@@ -57,6 +59,7 @@ impl Session {
             // A charging point cannot begin two sessions in one millisecond.
             id: format!("{:.0}-{}", started_at * 1000.0, status.id),
             vin: status.vin.as_ref().map(ToString::to_string),
+            is_guess: false,
             started_at,
             integrated: 0.0,
             charging_s: 0.0,
@@ -72,6 +75,7 @@ impl Session {
         Session {
             id: event.id.clone(),
             vin: event.vin.clone(),
+            is_guess: false,
             started_at: event.started_at,
             integrated: event.energy.get(),
             charging_s: event.charging_s,
@@ -108,7 +112,7 @@ impl Session {
         self.is_rough || self.counter_start.is_none() || self.counter.is_none()
     }
 
-    fn event(&self, evse: &EvseId, now: &Now, ended_at: Option<f64>) -> SessionEvent {
+    pub(crate) fn event(&self, evse: &EvseId, now: &Now, ended_at: Option<f64>) -> SessionEvent {
         SessionEvent {
             id: self.id.clone(),
             evse: evse.clone(),
@@ -131,10 +135,15 @@ pub(crate) fn step(
     now: &Now,
     before: Option<(&EvseStatus, f64)>,
     status: &EvseStatus,
+    is_guess: bool,
 ) -> Turn {
     let vin = status.vin.as_ref().map(ToString::to_string);
     let drawing = is_drawing(status);
     if let Some(current) = session.as_mut() {
+        if matches!((current.counter, status.energy_total), (Some(last), Some(new)) if new < last) {
+            // It began anew, as that of a car does with the program: from here on power and time are all there is.
+            current.counter_start = None;
+        }
         current.counter = status.energy_total.or(current.counter);
         current.is_rough = status.is_estimate;
         if current.counter_start.is_none() && current.integrated < 1.0 {
@@ -146,10 +155,13 @@ pub(crate) fn step(
         if drawing {
             current.last_drawn = Some((now.mono, now.epoch()));
         }
-        let another_car = matches!((&current.vin, &vin), (Some(old), Some(new)) if old != new);
+        // A guess that changes is the same car all the time.
+        let is_sure = !(is_guess || current.is_guess);
+        let another_car = is_sure && matches!((&current.vin, &vin), (Some(old), Some(new)) if old != new);
         let paused = current.last_drawn.is_none_or(|(at, _)| now.mono.saturating_duration_since(at) > LONGEST_PAUSE);
         let over = status.plug == Plug::Unplugged || (status.plug == Plug::Unknown && paused);
         if !over && !another_car {
+            current.is_guess = if vin.is_some() { is_guess } else { current.is_guess };
             current.vin = vin.or_else(|| current.vin.take());
             let due = current.told.is_none_or(|at| now.mono.saturating_duration_since(at) >= PROGRESS);
             if !(due && drawing) {
@@ -164,19 +176,27 @@ pub(crate) fn step(
         };
         let ended = current.event(&status.id, now, Some(ended_at));
         *session = None;
-        return match begin(session, now, status, drawing) {
+        return match begin(session, now, status, drawing, is_guess) {
             Some(began) => Turn::Change(ended, began),
             None => Turn::Tell(ended),
         };
     }
-    begin(session, now, status, drawing).map_or(Turn::Quiet, Turn::Tell)
+    begin(session, now, status, drawing, is_guess).map_or(Turn::Quiet, Turn::Tell)
 }
 
-fn begin(session: &mut Option<Session>, now: &Now, status: &EvseStatus, drawing: bool) -> Option<SessionEvent> {
-    if !(status.plug == Plug::PluggedIn || drawing) {
+fn begin(
+    session: &mut Option<Session>,
+    now: &Now,
+    status: &EvseStatus,
+    drawing: bool,
+    is_guess: bool,
+) -> Option<SessionEvent> {
+    let is_there = status.plug == Plug::PluggedIn || drawing && status.plug == Plug::Unknown;
+    if !is_there {
         return None;
     }
     let mut new = Session::begin(now, status);
+    new.is_guess = is_guess;
     new.told = Some(now.mono);
     new.last_drawn = drawing.then(|| (now.mono, now.epoch()));
     let event = new.event(&status.id, now, None);

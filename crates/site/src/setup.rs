@@ -54,6 +54,9 @@ pub struct SiteSetup {
     pub webhook_method: WebhookMethod,
     /// `policy.engine.policyCheckInterval`: how often the policies are judged when nothing happens.
     pub check_interval: Duration,
+    /// So long after the start charging points are still found: a car that none of them is known to have waits until then
+    /// before it counts as being on another charger.
+    pub finding_connectors: Duration,
     /// Whether these are simulated charging points.
     pub is_demo: bool,
     /// Names of the energy sources in the order of the configuration.
@@ -119,6 +122,7 @@ impl Default for SiteSetup {
             position: None,
             webhook_method: WebhookMethod::Post,
             check_interval: Duration::from_secs(30),
+            finding_connectors: Duration::ZERO,
             is_demo: false,
             sources: Vec::new(),
             consumption_sources: Vec::new(),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use allocator::{CircuitKey, Circuits, Rotation};
 use config::Settings;
 use ems::{EmsError, EmsReading};
-use evse::{ControllerEvent, EvseId, EvseStatus, MergeSettings, View, Vin};
+use evse::{ControllerEvent, EvseId, EvseStatus, MatchedBy, MergeSettings, View, Vin};
 use jiff::civil::Date;
 use policy::{Engine, Judgement, Now, PolicyList};
 use serde_json::{Map, Value};
@@ -16,7 +16,7 @@ use units::{Amps, PerPhase, Percent};
 use crate::alerts::{Alerts, Condition};
 use crate::combine::Combined;
 use crate::draw::{Draw, History};
-use crate::green::Damper;
+use crate::green::{Damper, Gate};
 use crate::point::Point;
 use crate::session::{self, Session, Turn};
 use crate::sources::{HoldBack, Sources};
@@ -52,11 +52,13 @@ pub struct Site {
     pub(crate) sources: Sources,
     pub(crate) points: BTreeMap<EvseId, Point>,
     pub(crate) resumed: BTreeMap<EvseId, Session>,
+    /// When those that are gone were started.
+    pub(crate) gates: BTreeMap<EvseId, Gate>,
     pub(crate) history: History,
     pub(crate) meters: Meters,
     pub(crate) cars: Option<crate::CarsFacts>,
-    /// Cars that were told that they may not charge, and why.
-    pub(crate) refused: BTreeMap<Vin, String>,
+    /// What was told of each car: why it may not charge, or that it may.
+    pub(crate) refused: BTreeMap<Vin, Option<String>>,
     pub(crate) picture: Combined,
 
     pub(crate) engine: Engine,
@@ -65,7 +67,8 @@ pub struct Site {
     pub(crate) judge_at: Option<Instant>,
     pub(crate) judged: Option<Judgement>,
     pub(crate) judged_since: Option<f64>,
-    pub(crate) vehicle_limit: Option<Percent>,
+    /// As it was last told, if it was.
+    pub(crate) vehicle_limit: Option<Option<Percent>>,
     pub(crate) sun_of: Option<(Date, Option<(f64, f64)>)>,
 
     pub(crate) damper: Damper,
@@ -149,6 +152,7 @@ impl Site {
             sources,
             points: BTreeMap::new(),
             resumed: BTreeMap::new(),
+            gates: BTreeMap::new(),
             history: History::default(),
             meters: Meters::default(),
             cars: None,
@@ -196,6 +200,13 @@ impl Site {
         }
     }
 
+    /// The sessions in progress, to go on with in another site.
+    #[must_use]
+    pub fn open_sessions(&self, now: &Now) -> Vec<SessionEvent> {
+        let open = |(id, point): (&EvseId, &Point)| Some(point.session.as_ref()?.event(id, now, None));
+        self.points.iter().filter_map(open).collect()
+    }
+
     /// A source gave a reading.
     pub fn handle_reading(&mut self, now: &Now, source: &str, reading: Arc<EmsReading>) {
         if self.sources.take(source, Arc::clone(&reading)) {
@@ -224,6 +235,15 @@ impl Site {
         self.note(now);
     }
 
+    /// A charging point, or a car on another charger, appeared or changed, and so did how its car is seen.
+    pub fn handle_whole(&mut self, now: &Now, status: Arc<EvseStatus>, views: Vec<View>) {
+        let id = status.id.clone();
+        self.handle_views(now, &id, views.clone());
+        self.handle_evse(now, status);
+        // It may be new.
+        self.handle_views(now, &id, views);
+    }
+
     /// A charging point appeared or changed.
     pub fn handle_evse(&mut self, now: &Now, status: Arc<EvseStatus>) {
         let status = Arc::new(self.with_learnt_phases(now.mono, EvseStatus::clone(&status)));
@@ -232,6 +252,8 @@ impl Site {
             let mut point = Point::new(Arc::clone(&status), now.mono);
             (point.is_enabled, point.priority) = prefs::of(&self.settings, &id);
             point.session = self.resumed.remove(&id);
+            // Coming and going is no way to be started more often.
+            point.gate = self.gates.remove(&id).unwrap_or_default();
             point
         });
         // What a silent one draws is not known; its counter will tell once it is back.
@@ -239,13 +261,15 @@ impl Site {
         let elapsed = if is_heard { now.mono.saturating_duration_since(point.seen).as_secs_f64() } else { 0.0 };
         let before = std::mem::replace(&mut point.status, Arc::clone(&status));
         point.seen = now.mono;
+        point.rescale(&before.limits);
         if let Some(old) = &before.vin
             && status.vin.as_ref() != Some(old)
         {
             point.last_vin = Some(old.to_string());
         }
         point.watch(now.mono);
-        let turn = session::step(&mut point.session, now, Some((&before, elapsed)), &status);
+        let is_guess = point.views.iter().any(|view| view.by == MatchedBy::Behaviour);
+        let turn = session::step(&mut point.session, now, Some((&before, elapsed)), &status, is_guess);
         if matches!(&turn, Turn::Tell(event) if event.ended_at.is_some()) || matches!(turn, Turn::Change(..)) {
             // Another car starts with a clean sheet.
             point.gate = crate::green::Gate::default();
@@ -288,10 +312,13 @@ impl Site {
 
     /// A charging point was forgotten by its controller.
     pub fn handle_evse_gone(&mut self, now: &Now, id: &EvseId) {
-        if let Some(mut point) = self.points.remove(id)
-            && let Some(event) = session::end(&mut point.session, now, id)
-        {
-            self.tell_session(event);
+        if let Some(mut point) = self.points.remove(id) {
+            if let Some(event) = session::end(&mut point.session, now, id) {
+                self.tell_session(event);
+            }
+            point.gate.note(now.mono, false, point.target > units::Watts::ZERO);
+            self.gates.retain(|_, gate| gate.counts(now.mono));
+            self.gates.insert(id.clone(), point.gate);
         }
         self.alerts.forget(id.as_str());
         self.note_draw(now);

@@ -74,13 +74,11 @@ impl Site {
             let terms = &point.terms;
             let refusal =
                 matches!(terms.bar, Some(Bar::Denied(_))).then(|| words::permission(terms.permission, terms.by));
-            if self.refused.get(vin) == refusal.as_ref() {
+            // At first also that it may: an earlier site may have told otherwise.
+            if self.refused.get(vin) == Some(&refusal) {
                 continue;
             }
-            match &refusal {
-                Some(text) => self.refused.insert(vin.clone(), text.clone()),
-                None => self.refused.remove(vin),
-            };
+            self.refused.insert(vin.clone(), refusal.clone());
             self.outputs.push_back(Output::CarPermission { vin: vin.clone(), refusal });
         }
     }

@@ -305,6 +305,10 @@ fn wait_words(context: &Context<'_>, limits: &EvseLimits, wait: Wait) -> (&'stat
             ),
             Err(why) => (no_surplus_code(why), no_surplus(why)),
         },
+        Wait::OnlyForFirst => {
+            let (code, text) = giver(context);
+            (code, format!("{text}, {} needed", amps(limits.min.get())))
+        }
         Wait::Settling { until } => (
             "surplus_settling",
             format!("the surplus is enough; charging starts {} if it stays", moment(context.now, until)),
