@@ -8,7 +8,7 @@
 //! | part | what |
 //! |---|---|
 //! | [`Settings`] | where the proxy is, and which cars it reaches |
-//! | [`open`] | the [`VehicleSource`](vehicle::VehicleSource) |
+//! | [`open`] | the [`VehicleSource`] |
 //! | `reply.rs` | what an answer says; pure |
 //! | `bridge.rs` | which calls a question takes |
 //!

@@ -9,7 +9,7 @@
 //! |---|---|
 //! | [`Settings`], [`Patience`] | where the program is, which keys, how long to wait |
 //! | [`find`] | looks for the program where people put it |
-//! | [`open`] | the [`VehicleSource`](vehicle::VehicleSource) |
+//! | [`open`] | the [`VehicleSource`] |
 //! | [`pair`] | asks a car to take a key, once |
 //! | `run.rs` | one run of the program: bounded in time and size, killed with all that it started |
 //! | `said.rs`, `state.rs` | what the program prints; pure |

@@ -53,7 +53,7 @@ pub struct Source {
     pub driver: String,
     /// Its path for messages: `sources.Fronius`, or `sources.Fronius[1]` in a list.
     pub path: String,
-    /// `enabled`; see [`Source::is_on_by_default`] for where that is missing.
+    /// `enabled`; see `Source::is_on_by_default` for where that is missing.
     pub is_enabled: bool,
     /// The options: known ones in their usual form, without defaults; unknown ones as written.
     pub options: Options,
