@@ -25,6 +25,15 @@ pub(crate) fn is_radio(source: &str) -> bool {
     RADIO.contains(&source)
 }
 
+/// How a person makes a car know the key of a source.
+fn how_to_pair(source: &str) -> &'static str {
+    match source {
+        "TeslaBLE" => "run `twcmanager tesla pair-bluetooth VIN` in the car (docs/vehicles/bluetooth.md)",
+        "TeslaBleHttpProxy" => "pair it in the car on the proxy's page (docs/vehicles/bluetooth.md)",
+        _ => "pair it in the Tesla app",
+    }
+}
+
 /// What keeps one source from being asked about one car.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Hurdle {
@@ -164,7 +173,7 @@ pub(crate) fn choose(
         } else if let Some(text) = &way.hurdle.barred {
             wait(None, format!("{name}: {text}"));
         } else if changes && way.hurdle.is_unpaired {
-            wait(None, format!("{name}: the car does not know our key; pair it in the Tesla app, then plug in again."));
+            wait(None, format!("{name}: the car does not know our key; {}, then plug in again.", how_to_pair(name)));
         } else if let Some(until) = way.hurdle.until.filter(|until| now < *until) {
             wait(Some(until), format!("{name} did not reach the car."));
         } else {
@@ -248,6 +257,12 @@ mod tests {
         let none = choose(now, &ways, &BTreeMap::new(), CommandPolicy::BleOnly, Request::Stop).unwrap_err();
         assert_eq!(none.until, Some(now + Duration::from_secs(180)));
         assert!(could(&ways, &BTreeMap::new(), CommandPolicy::BleOnly, Request::Stop));
+        ways.get_mut(&ble).unwrap().hurdle.unpaired();
+        let none = choose(now, &ways, &BTreeMap::new(), CommandPolicy::BleOnly, Request::Stop).unwrap_err();
+        assert!(
+            none.text.is_some_and(|text| text.contains("tesla pair-bluetooth VIN")),
+            "its key is not a matter of the app"
+        );
         ways.get_mut(&ble).unwrap().hurdle.bar("pair a key".to_owned());
         assert!(!could(&ways, &BTreeMap::new(), CommandPolicy::BleOnly, Request::Stop));
     }

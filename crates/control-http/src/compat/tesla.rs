@@ -58,12 +58,19 @@ pub(crate) fn account(_: &Inner, call: &Call) -> Response {
     Response::new(302).with_header("Location", place)
 }
 
-/// `/vehicle/localMgmt`: pairing with a car over Bluetooth.
+/// `/vehicle/localMgmt`: pairing with a car over Bluetooth. It needs a person with a key card inside the car and the adapter for
+/// itself, so it is a command of its own and not begun from a browser.
 pub(crate) fn pair(_: &Inner, call: &Call) -> Response {
     let form = call.request.body_form();
     let field = |name: &str| form.iter().find(|(have, _)| have == name).map_or("", |(_, value)| value.as_str());
-    if field("operation").is_empty() || !is_vin(field("vin")) {
+    let vin = field("vin");
+    if field("operation").is_empty() || !is_vin(vin) {
         return Response::error(400, "send operation and vin");
     }
-    Response::error(501, "no car can be paired over Bluetooth by this version; nothing was sent")
+    let text = format!(
+        "nothing was sent: a car is paired over Bluetooth from the command line. Stop the service, sit in the car with a key card, \
+         and run `twcmanager tesla pair-bluetooth {vin}` as the service's user (docs/vehicles/bluetooth.md); where a \
+         TeslaBleHttpProxy is used, pair on its page"
+    );
+    Response::error(501, &text)
 }

@@ -26,6 +26,8 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::get("/api/v2/cars", list),
     Route::get("/api/v2/cars/budget", budget),
     Route::native(Method::Post, "/api/v2/cars/budget/resume", resume),
+    Route::get("/api/v2/cars/guests", guests),
+    Route::native(Method::Put, "/api/v2/cars/guests", put_guests),
     Route::get("/api/v2/cars/{car}", one),
     Route::native(Method::Patch, "/api/v2/cars/{car}", change),
     Route::native(Method::Post, "/api/v2/cars/{car}/start", start),
@@ -55,7 +57,12 @@ fn all(api: &Inner) -> Vec<Value> {
 
 /// `GET cars`.
 fn list(api: &Inner, call: &Call) -> Response {
-    json_of(&json!({ "at": call.now, "is_looked_after": api.cars().is_some(), "cars": all(api) }))
+    json_of(&json!({
+        "at": call.now,
+        "is_looked_after": api.cars().is_some(),
+        "guests": permission_of_guests(api),
+        "cars": all(api),
+    }))
 }
 
 /// `GET cars/{car}`.
@@ -81,6 +88,37 @@ fn resume(api: &Inner, _: &Call) -> Response {
         cars.resume_billed_calls();
         done()
     }))
+}
+
+/// `GET cars/guests`.
+fn guests(api: &Inner, _: &Call) -> Response {
+    json_of(&json!({ "permission": permission_of_guests(api) }))
+}
+
+/// What cars may that nothing is known of or set for; `None` when nothing is set for them either.
+fn permission_of_guests(api: &Inner) -> Option<Permission> {
+    api.site.settings()["guestPermission"].as_str().and_then(Permission::from_word)
+}
+
+/// `PUT cars/guests`; `null` unsets.
+fn put_guests(api: &Inner, call: &Call) -> Response {
+    finish((|| {
+        let fields = Fields::of(call.request, &["permission"])?;
+        let permission = match changed(&fields, "permission", permission)? {
+            Change::Keep => return Err(bad("permission is missing: allow, green, deny or null")),
+            Change::Clear => None,
+            Change::Set(permission) => Some(permission),
+        };
+        api.command(Command::SetGuests(permission))?;
+        Ok(done())
+    })())
+}
+
+/// A permission that was sent.
+fn permission(fields: &Fields, key: &str) -> Result<Option<Permission>, Response> {
+    let word = fields.text(key)?;
+    let permission = word.as_deref().and_then(Permission::from_word);
+    permission.map(Some).ok_or_else(|| bad("permission must be allow, green, deny or null"))
 }
 
 /// Whoever looks after the cars.
@@ -165,11 +203,7 @@ fn change(api: &Inner, call: &Call) -> Response {
         let vin = vin_of(api, call)?;
         let fields = Fields::of(call.request, &OPTIONS)?;
         let change = CarChange {
-            permission: changed(&fields, "permission", |fields, key| {
-                let word = fields.text(key)?;
-                let permission = word.as_deref().and_then(Permission::from_word);
-                permission.map(Some).ok_or_else(|| bad("permission must be allow, green, deny or null"))
-            })?,
+            permission: changed(&fields, "permission", permission)?,
             priority: changed(&fields, "priority", |fields, key| fields.whole(key, -100, 100))?,
             min_soc: changed(&fields, "min_soc", |fields, key| {
                 Ok(fields.number(key, 0.0, 100.0)?.and_then(|percent| Percent::new(percent).ok()))
@@ -178,14 +212,8 @@ fn change(api: &Inner, call: &Call) -> Response {
                 let count = fields.whole(key, 1, 3)?.and_then(|count| u8::try_from(count).ok());
                 Ok(count.and_then(Phases::from_count))
             })?,
-            rate: changed(&fields, "rate_control", |fields, key| {
-                use ChargeRateControl::{Connector, Mixed, Vehicle};
-                chosen(fields, key, RATE_WORDS, [Connector, Vehicle, Mixed])
-            })?,
-            stop: changed(&fields, "stop_mode", |fields, key| {
-                use ChargeStopMode::{Connector, StopAnswering, Vehicle};
-                chosen(fields, key, STOP_WORDS, [Vehicle, StopAnswering, Connector])
-            })?,
+            rate: rate_control(&fields)?,
+            stop: stop_mode(&fields)?,
         };
         if change == CarChange::default() {
             return Err(bad(&format!("send at least one of {}", OPTIONS.join(", "))));
@@ -193,6 +221,18 @@ fn change(api: &Inner, call: &Call) -> Response {
         api.command(Command::SetCar { vin, change })?;
         Ok(done())
     })())
+}
+
+/// Who sets the rate, as sent for a car or a charging point.
+pub(super) fn rate_control(fields: &Fields) -> Result<Change<ChargeRateControl>, Response> {
+    use ChargeRateControl::{Connector, Mixed, Vehicle};
+    changed(fields, "rate_control", |fields, key| chosen(fields, key, RATE_WORDS, [Connector, Vehicle, Mixed]))
+}
+
+/// How a car is stopped, as sent for a car or a charging point.
+pub(super) fn stop_mode(fields: &Fields) -> Result<Change<ChargeStopMode>, Response> {
+    use ChargeStopMode::{Connector, StopAnswering, Vehicle};
+    changed(fields, "stop_mode", |fields, key| chosen(fields, key, STOP_WORDS, [Vehicle, StopAnswering, Connector]))
 }
 
 /// One option: absent keeps it, `null` unsets it.

@@ -5,16 +5,19 @@ use std::time::Duration;
 use evse::EvseId;
 use http_door::Response;
 use serde_json::Value;
-use site::Command;
+use site::{Change, Command};
 use units::Amps;
 
 use super::body::{Fields, bad};
+use super::cars::{rate_control, stop_mode};
 use super::no_such_evse;
 use crate::api::Inner;
 use crate::compat::STRUCTURED;
 use crate::mask::{holds_secret, is_secret};
 use crate::route::Call;
 
+/// What is set for one charging point.
+const EVSE_FIELDS: [&str; 4] = ["is_enabled", "priority", "rate_control", "stop_mode"];
 /// Longest Charge Now and longest hold of a policy.
 const LONGEST_HOURS: f64 = 168.0;
 
@@ -80,20 +83,25 @@ pub(super) fn stop(api: &Inner, call: &Call) -> Response {
     finish(known_evse(api, call).and_then(|evse| api.command(Command::Stop { evse: Some(evse) })).map(|()| done()))
 }
 
-/// `PATCH evses/{id}`.
+/// `PATCH evses/{id}`. Everything is read before the first command, so that a wrong field changes nothing.
 pub(super) fn change_evse(api: &Inner, call: &Call) -> Response {
     finish((|| {
         let evse = known_evse(api, call)?;
-        let fields = Fields::of(call.request, &["is_enabled", "priority"])?;
+        let fields = Fields::of(call.request, &EVSE_FIELDS)?;
         let (is_enabled, priority) = (fields.flag("is_enabled")?, fields.whole("priority", -100, 100)?);
-        if is_enabled.is_none() && priority.is_none() {
-            return Err(bad("send is_enabled, priority or both"));
+        let (rate, stop) = (rate_control(&fields)?, stop_mode(&fields)?);
+        let has_routing = rate != Change::Keep || stop != Change::Keep;
+        if is_enabled.is_none() && priority.is_none() && !has_routing {
+            return Err(bad(&format!("send at least one of {}", EVSE_FIELDS.join(", "))));
         }
         if let Some(is_enabled) = is_enabled {
             api.command(Command::SetEnabled { evse: evse.clone(), is_enabled })?;
         }
         if let Some(priority) = priority {
-            api.command(Command::SetPriority { evse, priority })?;
+            api.command(Command::SetPriority { evse: evse.clone(), priority })?;
+        }
+        if has_routing {
+            api.command(Command::SetRouting { evse, rate, stop })?;
         }
         Ok(done())
     })())

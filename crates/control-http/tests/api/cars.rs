@@ -251,6 +251,45 @@ fn options_are_set_and_unset_by_vin() {
 }
 
 #[test]
+fn what_guests_may_is_set_and_unset() {
+    let (bench, _) = bench_with(json!({"guestPermission": "green"}));
+    assert_eq!(bench.get("/api/v2/cars/guests").json(), json!({"permission": "green"}));
+    assert_eq!(bench.get("/api/v2/cars").json()["guests"], "green");
+    assert_eq!(Bench::new(json!({})).get("/api/v2/cars/guests").json(), json!({"permission": null}));
+    let put = |body: &str| bench.native(Method::Put, "/api/v2/cars/guests", body).status;
+    assert_eq!((put(r#"{"permission": "deny"}"#), put(r#"{"permission": null}"#)), (204, 204));
+    assert_eq!(bench.site.taken(), [Command::SetGuests(Some(Permission::Deny)), Command::SetGuests(None)]);
+    for wrong in ["", "{}", r#"{"permission": "maybe"}"#, r#"{"permission": true}"#, r#"{"guests": "deny"}"#] {
+        assert_eq!(put(wrong), 400, "{wrong}");
+    }
+    assert_eq!(bench.site.taken(), []);
+    let form = http_door::Request::new(Method::Put, "/api/v2/cars/guests");
+    assert_eq!(bench.ask(&form.with_header("origin", "http://evil.example")).status, 403);
+}
+
+#[test]
+fn who_steers_the_cars_at_one_charging_point_is_set_and_unset() {
+    let (bench, _) = bench_with(json!({}));
+    let patch = |body: &str| bench.native(Method::Patch, "/api/v2/evses/gen2-4085", body).status;
+    assert_eq!(patch(r#"{"rate_control": "mixed"}"#), 204);
+    assert_eq!(patch(r#"{"priority": 2, "rate_control": null, "stop_mode": "vehicle"}"#), 204);
+    let evse = evse::EvseId::new("gen2-4085");
+    let routing = |rate, stop| Command::SetRouting { evse: evse.clone(), rate, stop };
+    let expected = [
+        routing(Change::Set(config::ChargeRateControl::Mixed), Change::Keep),
+        Command::SetPriority { evse: evse.clone(), priority: 2 },
+        routing(Change::Clear, Change::Set(config::ChargeStopMode::Vehicle)),
+    ];
+    assert_eq!(bench.site.taken(), expected);
+    for wrong in ["{}", r#"{"priority": 2, "stop_mode": "nobody"}"#, r#"{"rate_control": 2}"#, r#"{"phases": 1}"#] {
+        assert_eq!(patch(wrong), 400, "{wrong}");
+    }
+    assert_eq!(bench.site.taken(), [], "a wrong field changes nothing");
+    let elsewhere = bench.native(Method::Patch, "/api/v2/evses/gen2-9999", r#"{"stop_mode": "vehicle"}"#);
+    assert_eq!(elsewhere.status, 404);
+}
+
+#[test]
 fn a_person_says_which_car_is_where() {
     let (bench, _) = bench_with(json!({}));
     let pin = |id: &str, vin: &str| {

@@ -153,7 +153,7 @@ fn native_errors_name_the_field_and_what_is_allowed() {
         (Method::Post, "charge-now", r#"{"amps": 16, "hours": 1, "seconds": 60}"#, 400, "either hours or seconds"),
         (Method::Post, "charge-now", r#"{"amps": 16, "hours": 1e9}"#, 400, "hours must be a number"),
         (Method::Post, "charge-now", r#"{"amps": 16, "hour": 1}"#, 400, "no field \"hour\""),
-        (Method::Patch, "evses/gen2-4085", "{}", 400, "is_enabled, priority or both"),
+        (Method::Patch, "evses/gen2-4085", "{}", 400, "is_enabled, priority, rate_control, stop_mode"),
         (Method::Patch, "evses/gen2-4085", r#"{"is_enabled": 1}"#, 400, "is_enabled must be true or false"),
         (Method::Patch, "evses/gen2-4085", r#"{"priority": 1.5}"#, 400, "priority must be a whole number"),
         (Method::Patch, "evses/none", r#"{"priority": 1}"#, 404, "\"none\""),

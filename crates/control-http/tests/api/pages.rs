@@ -75,7 +75,9 @@ fn what_cannot_be_done_is_not_said_to_be_done() {
     let bench = Bench::new(json!({}));
     assert_eq!(bench.get("/upgrade").status, 501);
     let pair = |form: &str| bench.post("/vehicle/localMgmt", form);
-    assert_eq!(pair("operation=peerWithVehicle&vin=5YJ3E1EA8KF000001").status, 501);
+    let refusal = pair("operation=peerWithVehicle&vin=5YJ3E1EA8KF000001");
+    assert_eq!(refusal.status, 501);
+    assert!(refusal.text.contains("`twcmanager tesla pair-bluetooth 5YJ3E1EA8KF000001`"), "{refusal:?}");
     for wrong in ["", "operation=peerWithVehicle", "vin=5YJ3E1EA8KF000001", "operation=x&vin=a%0d"] {
         assert_eq!(pair(wrong).status, 400, "{wrong}");
     }
