@@ -384,6 +384,10 @@ impl Car {
 
     fn plan_limit(&self, world: &World, agenda: &mut Agenda) {
         let wish = world.limit_wish.filter(|_| self.not_permitted.is_none());
+        // The policy that wanted the limit before a restart has hardly had its turn: nothing is put back and set again.
+        if world.limit_wish.is_none() && world.remembered.is_some() && world.now < world.settled_at {
+            return agenda.wait(Some(world.settled_at), Why::Settling);
+        }
         match self.limits.step(world.now, wish, self.place.0, self.known_limit(), world.remembered) {
             LimitStep::Fine => {}
             LimitStep::At(at) => agenda.wait(Some(at), Why::BackOff),

@@ -8,7 +8,7 @@
 //! | `states`, `facts` | states of entities, and what they mean for a car; pure |
 //! | `command` | a question as a call of a service, and what came of it; pure |
 //! | `session`, `rest` | the WebSocket; REST beside it and where there is none |
-//! | `worker` | the thread |
+//! | `worker` | the thread, and one connection after another |
 //!
 //! Any make of car will do, for the configuration may name any entities. Facts: Home Assistant's developer documentation
 //! (WebSocket and REST), its integrations `tesla_fleet`, `teslemetry` and `tessie` (keys of entities); use and quirks in
