@@ -37,6 +37,8 @@ use crate::{check, plan, webhook};
 
 /// Name of the journal, beside the settings.
 pub const JOURNAL: &str = "twcmanager.db";
+/// Connectors that are on a bus have answered and told whether a car is there so long after its settling.
+const CONNECTORS_ANSWER: Duration = Duration::from_secs(15);
 /// The site publishes every five seconds when nothing happens.
 const SITE_PATIENCE: Duration = Duration::from_secs(8);
 /// Sources that are in the middle of a call when the program ends are waited for this long.
@@ -155,8 +157,10 @@ pub fn serve(plan: Plan, logs: &Logs) -> ExitCode {
     let listener: Arc<dyn EvseListener> = Arc::clone(&mailbox) as _;
     let answers = Answers::new();
     let mut buses = Vec::new();
+    let mut setup = plan.setup;
     for settings in plan.buses {
         let name = settings.name.clone();
+        setup.finding_connectors = setup.finding_connectors.max(settings.settle_time + CONNECTORS_ANSWER);
         match Gen2Controller::open_monitored(settings, Arc::clone(&listener), Some(answers.monitor())) {
             Ok(bus) => buses.push(bus),
             Err(error) => log::error!("{name}: {error}"),
@@ -189,9 +193,9 @@ pub fn serve(plan: Plan, logs: &Logs) -> ExitCode {
         records,
         cars_line.clone(),
     );
-    let generation_is_delivery = plan.setup.generation_is_delivery;
+    let generation_is_delivery = setup.generation_is_delivery;
     let mut site =
-        match SiteThread::start(plan.setup, kept.settings, kept.sessions, Arc::clone(&mailbox), Box::new(outlets)) {
+        match SiteThread::start(setup, kept.settings, kept.sessions, Arc::clone(&mailbox), Box::new(outlets)) {
             Ok(site) => site,
             Err(errors) => {
                 for error in errors {

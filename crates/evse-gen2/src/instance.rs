@@ -86,4 +86,18 @@ impl EvseInstance for Gen2Instance {
         }
         self.mailbox.command(Command::Stop(self.connector)).map_err(|why| self.undelivered(why))
     }
+
+    fn start_on_request(&self) -> Result<(), EvseError> {
+        if !self.status().capabilities.on_request {
+            return self.start();
+        }
+        self.mailbox.command(Command::StartOnRequest(self.connector)).map_err(|why| self.undelivered(why))
+    }
+
+    fn stop_on_request(&self) -> Result<(), EvseError> {
+        if !self.status().capabilities.on_request {
+            return self.stop();
+        }
+        self.mailbox.command(Command::StopOnRequest(self.connector)).map_err(|why| self.undelivered(why))
+    }
 }

@@ -20,6 +20,10 @@ pub(crate) enum Command {
     Start(TwcId),
     /// Stop the car by the configured means.
     Stop(TwcId),
+    /// A person wants it to start: also by message.
+    StartOnRequest(TwcId),
+    /// A person wants it stopped: by message, whatever is configured.
+    StopOnRequest(TwcId),
     /// A question that a person asked for.
     Ask(TwcId, RequestKind),
     /// Announce the controller anew.

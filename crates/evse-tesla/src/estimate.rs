@@ -44,8 +44,12 @@ pub(crate) fn estimate(now: Instant, view: &CarView, limits: &EvseLimits) -> Est
     };
     let may_draw = requested.map_or(limits.max, bound);
     let is_pending = matches!(&state.schedule_pending, Some(seen) if seen.value);
-    let has_just_started = view.started_at.is_some_and(|at| now.saturating_duration_since(at) < MAY_HAVE_STARTED)
-        && view.started_at > view.stopped_at;
+    // Until something was told since, nobody knows that it did not.
+    let charging_at = state.charging.as_ref().and_then(|seen| seen.at);
+    let has_just_started = view.started_at > view.stopped_at
+        && view.started_at.is_some_and(|at| {
+            now.saturating_duration_since(at) < MAY_HAVE_STARTED || charging_at.is_none_or(|told| told <= at)
+        });
     let is_plugged = view.plugged == Some(true);
     match view.flows {
         Some(true) => {
@@ -152,5 +156,12 @@ mod tests {
         let started = CarView { started_at: Some(start), ..idle };
         let soon = estimate(start + Duration::from_secs(5), &started, &limits());
         assert_eq!((soon.power, soon.committed), (Some(Watts::ZERO), Amps::from_whole(12)));
+        // An hour without a word: it may draw since then. A word that it does not ends that.
+        let later = start + Duration::from_secs(3600);
+        assert_eq!(estimate(later, &started, &limits()).committed, Amps::from_whole(12));
+        let again =
+            view(start + Duration::from_secs(600), Facts { charging: Some(ChargingState::Stopped), ..charging() });
+        let told = CarView { started_at: Some(start), ..again };
+        assert_eq!(estimate(later, &told, &limits()).committed, Amps::ZERO);
     }
 }

@@ -52,6 +52,8 @@ struct State {
     garage: Garage,
     targets: BTreeMap<CarKey, Target>,
     memories: BTreeMap<CarKey, Memory>,
+    /// Whether it was plugged in when it was last looked at.
+    plugged: BTreeMap<CarKey, bool>,
     changed: BTreeSet<CarKey>,
     tick_at: Instant,
 }
@@ -95,9 +97,10 @@ impl Fleet {
         &self.rim.settings
     }
 
-    /// Forgets all but what was kept.
+    /// Forgets all but what was kept, and what the site told that still holds.
     pub(crate) fn begin_anew(&mut self, now: Instant) {
         self.state = self.rim.begin(now);
+        self.rim.mailbox.remind();
     }
 
     /// When the next turn is due at the latest.
@@ -132,6 +135,7 @@ impl Rim {
             garage: Garage::new(now, self.settings.garage.clone(), self.kept.clone(), names),
             targets: BTreeMap::new(),
             memories: BTreeMap::new(),
+            plugged: BTreeMap::new(),
             changed: BTreeSet::new(),
             tick_at: now,
         }
@@ -227,6 +231,7 @@ impl Rim {
                     self.forget(&car);
                     state.targets.remove(&car);
                     state.memories.remove(&car);
+                    state.plugged.remove(&car);
                 }
                 Output::Notice(notice) => self.tell(notice),
             }
@@ -321,6 +326,13 @@ impl Rim {
     fn publish_car(&self, state: &mut State, view: &CarView, now: Instant, is_tick: bool) {
         let memory = state.memories.entry(view.key.clone()).or_insert_with(|| Memory::new(now));
         memory.update(view);
+        if let Some(plugged) = view.plugged
+            && state.plugged.insert(view.key.clone(), plugged).is_some_and(|before| before != plugged)
+        {
+            // What was granted before the cable went in or out was about something else; who steers it says so anew.
+            state.targets.remove(&view.key);
+            state.garage.handle_wish(now, &view.key, Wish::None);
+        }
         if view.place.0 != Whereabouts::Home {
             if self.forget(&view.key) {
                 // What was granted at home is over.

@@ -51,15 +51,51 @@ pub(crate) struct Mail {
     is_news: bool,
     ended: bool,
     dropped: u64,
+    standing: Standing,
+}
+
+/// What was told once and holds until something else is told.
+#[derive(Debug, Default)]
+struct Standing {
+    connectors: BTreeMap<CarKey, Option<ConnectorView>>,
+    permissions: BTreeMap<CarKey, Option<String>>,
+    limit: Option<Option<Percent>>,
+    policy: Option<CommandPolicy>,
+    home: Option<HomeSetting>,
+}
+
+impl Standing {
+    fn note(&mut self, mail: &Mail) {
+        self.connectors.extend(mail.connectors.iter().map(|(car, view)| (car.clone(), *view)));
+        self.connectors.retain(|_, view| view.is_some());
+        self.permissions.extend(mail.permissions.iter().map(|(car, why)| (car.clone(), why.clone())));
+        self.permissions.retain(|_, why| why.is_some());
+        self.limit = mail.limit.or(self.limit);
+        self.policy = mail.policy.or(self.policy);
+        self.home = mail.home.or(self.home);
+    }
 }
 
 impl Mail {
     /// All of it; what holds for good stays.
     fn hand_over(&mut self) -> Mail {
+        let mut standing = std::mem::take(&mut self.standing);
+        standing.note(self);
         let (stop, ended, dropped) = (self.stop, self.ended, self.dropped);
         let taken = std::mem::take(self);
-        (self.stop, self.ended, self.dropped) = (stop, ended, dropped);
+        (self.stop, self.ended, self.dropped, self.standing) = (stop, ended, dropped, standing);
         taken
+    }
+
+    /// Puts back what holds and was handed over already; what waits is newer.
+    fn remind(&mut self) {
+        let mut standing = std::mem::take(&mut self.standing);
+        standing.note(self);
+        (self.limit, self.policy, self.home) = (standing.limit, standing.policy, standing.home);
+        self.connectors.extend(standing.connectors.iter().map(|(car, view)| (car.clone(), *view)));
+        self.permissions.extend(standing.permissions.iter().map(|(car, why)| (car.clone(), why.clone())));
+        self.standing = standing;
+        self.is_news = true;
     }
 }
 
@@ -118,6 +154,11 @@ impl Mailbox {
         self.lock().hand_over()
     }
 
+    /// What the site told once waits again, as it stands now: whoever took it is gone.
+    pub(crate) fn remind(&self) {
+        self.lock().remind();
+    }
+
     pub(crate) fn must_stop(&self) -> bool {
         self.lock().stop
     }
@@ -168,5 +209,34 @@ impl VehicleListener for Mailbox {
 
     fn trouble(&self, source: &str, trouble: Option<Trouble>) {
         self.word(Word::Trouble(source.to_owned(), trouble));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_begins_anew_hears_what_stands_and_nothing_older() {
+        let mailbox = Mailbox::default();
+        let car = |name: &str| CarKey::Name(name.to_owned());
+        let (red, blue) = (car("red"), car("blue"));
+        let view = ConnectorView { draw: None, plugged: true, offered: None };
+        let put = |change: &dyn Fn(&mut Mail)| mailbox.put(change).unwrap();
+        put(&|mail| {
+            mail.limit = Some(Percent::new(80.0).ok());
+            mail.permissions.extend([(red.clone(), Some("no".to_owned())), (blue.clone(), Some("no".to_owned()))]);
+            mail.connectors.insert(red.clone(), Some(view));
+        });
+        drop(mailbox.take_waiting());
+        put(&|mail| drop(mail.permissions.insert(blue.clone(), None)));
+        drop(mailbox.take_waiting());
+        put(&|mail| mail.connectors.extend([(red.clone(), None)]));
+        mailbox.remind();
+        let mail = mailbox.take_waiting();
+        assert_eq!(mail.limit, Some(Percent::new(80.0).ok()));
+        assert_eq!(mail.permissions, BTreeMap::from([(red.clone(), Some("no".to_owned()))]));
+        assert!(!mail.connectors.values().any(Option::is_some), "what waits is newer");
+        assert!(mailbox.take_waiting().permissions.is_empty(), "once");
     }
 }

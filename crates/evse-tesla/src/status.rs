@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use evse::{Activity, Capabilities, Detail, EvseId, EvseLimits, EvseStatus, Link, Plug, TOLD_PHASES};
-use garage::{CarView, Wish};
+use evse::{Activity, Capabilities, Detail, EvseId, EvseLimits, EvseStatus, Link, Plug, REFUSES, TOLD_PHASES};
+use garage::{CarView, Why, Wish};
 use units::{Amps, PerPhase, Volts};
 
 use crate::TeslaCarsSettings;
@@ -94,7 +94,7 @@ impl Memory {
             energy_total: self.energy.update(energy),
             vin: view.key.vin().cloned(),
             soc: state.soc.as_ref().filter(|seen| seen.at.is_some()).map(|seen| seen.value),
-            capabilities: Capabilities { set_target: can, start: can, stop: can },
+            capabilities: Capabilities { set_target: can, start: can, stop: can, on_request: false },
             details: details(view),
         }
     }
@@ -131,6 +131,9 @@ fn details(view: &CarView) -> BTreeMap<&'static str, Detail> {
         details.insert(TOLD_PHASES, Detail::Number(f64::from(phases.value.count())));
     }
     details.insert("car", Detail::Text(view.why.to_string()));
+    if let Some(why @ (Why::Complete | Why::LimitReached | Why::OwnTimer | Why::Held)) = &view.declines {
+        details.insert(REFUSES, Detail::Text(why.to_string()));
+    }
     if let Some(asked) = &view.asked {
         details.insert("last_asked", Detail::Text(asked.text.clone()));
     }

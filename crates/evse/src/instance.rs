@@ -77,6 +77,23 @@ pub trait EvseInstance: Send + Sync {
     /// # Errors
     /// `Unsupported` where the EVSE has no such command, `Broken` when its controller has ended.
     fn stop(&self) -> Result<(), EvseError>;
+
+    /// Asks the car to start because a person said so, by every way there is.
+    ///
+    /// # Errors
+    /// As for [`EvseInstance::start`].
+    fn start_on_request(&self) -> Result<(), EvseError> {
+        self.start()
+    }
+
+    /// Asks the car to stop because a person said so, where need be by a way that is not used otherwise
+    /// ([`Capabilities::on_request`](crate::Capabilities::on_request)).
+    ///
+    /// # Errors
+    /// As for [`EvseInstance::stop`].
+    fn stop_on_request(&self) -> Result<(), EvseError> {
+        self.stop()
+    }
 }
 
 /// What speaks to a family of EVSEs.

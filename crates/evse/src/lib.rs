@@ -17,5 +17,5 @@ pub use instance::{
 pub use instance::{EvseController as EVSEController, EvseInstance as EVSEInstance};
 pub use limits::EvseLimits;
 pub use merged::{MergeTable, Merged, RateRoute, Routing, StopRoute, merge_by_vin};
-pub use merger::{AtConnector, MatchedBy, MergeNews, MergeSettings, Merger, TOLD_PHASES, View};
+pub use merger::{AtConnector, MatchedBy, MergeNews, MergeSettings, Merger, REFUSES, TOLD_PHASES, View};
 pub use status::{Activity, Capabilities, Detail, EvseId, EvseStatus, Link, Plug, Vin};

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use units::{Amps, Phases, Watts};
 
 use crate::{
-    Activity, Capabilities, EvseError, EvseErrorKind, EvseId, EvseInstance, EvseLimits, EvseStatus, Link, Plug, Target,
-    Vin,
+    Activity, Capabilities, EvseError, EvseErrorKind, EvseId, EvseInstance, EvseLimits, EvseStatus, Link, Plug,
+    REFUSES, Target, Vin,
 };
 
 /// Less than this is no charging; a car only keeps itself awake.
@@ -106,6 +106,28 @@ impl Merged {
         EvseError { id: self.id.clone(), kind, text: text.to_owned() }
     }
 
+    /// Every part that can is asked; one that heard is enough.
+    fn start_all(
+        &self,
+        can: fn(&Capabilities) -> bool,
+        start: impl Fn(&dyn EvseInstance) -> Result<(), EvseError>,
+    ) -> Result<(), EvseError> {
+        let able = self.able(true, can).into_iter().chain(self.able(false, can));
+        let mut result = Err(self.error(EvseErrorKind::Unsupported, "none of its controllers can start a car"));
+        for part in able {
+            let answer = start(&**part);
+            let is_better = match (&result, &answer) {
+                (Err(_), Ok(())) => true,
+                (Err(so_far), Err(_)) => so_far.kind == EvseErrorKind::Unsupported,
+                (Ok(()), _) => false,
+            };
+            if is_better {
+                result = answer;
+            }
+        }
+        result
+    }
+
     /// Parts on one side that have a power.
     fn able(&self, local: bool, has: fn(&Capabilities) -> bool) -> Vec<&Arc<dyn EvseInstance>> {
         self.parts.iter().filter(|part| part.is_local() == local && has(&part.status().capabilities)).collect()
@@ -192,7 +214,12 @@ impl EvseInstance for Merged {
                 if local.is_empty() || self.routing.stop == StopRoute::Vehicle {
                     result = result.and(part.set_target(target));
                 }
-            } else if !self.is_guess {
+            } else if self.is_guess {
+                // One that was told to stop through this guess is told when that is over, and never more than is granted here.
+                if part.status().offered.is_some() {
+                    part.set_target(target).ok();
+                }
+            } else {
                 let limits = part.status().limits;
                 let most = Target::new(limits.max_power(), &limits, target.expires_at);
                 // The charging point holds the limit; a car that cannot be reached only charges slower.
@@ -202,23 +229,24 @@ impl EvseInstance for Merged {
         result
     }
 
-    /// Every part that can is asked; one that heard is enough.
     fn start(&self) -> Result<(), EvseError> {
-        let can_start = |capabilities: &Capabilities| capabilities.start;
-        let able = self.able(true, can_start).into_iter().chain(self.able(false, can_start));
-        let mut result = Err(self.error(EvseErrorKind::Unsupported, "none of its controllers can start a car"));
-        for part in able {
-            let answer = part.start();
-            let is_better = match (&result, &answer) {
-                (Err(_), Ok(())) => true,
-                (Err(so_far), Err(_)) => so_far.kind == EvseErrorKind::Unsupported,
-                (Ok(()), _) => false,
-            };
-            if is_better {
-                result = answer;
+        self.start_all(|capabilities| capabilities.start, |part| part.start())
+    }
+
+    /// A connector that a person's stop has opened is closed as well, whoever starts the car.
+    fn start_on_request(&self) -> Result<(), EvseError> {
+        self.start_all(|capabilities| capabilities.start || capabilities.on_request, |part| part.start_on_request())
+    }
+
+    /// By the way that was chosen; where that cannot, by the connector all the same.
+    fn stop_on_request(&self) -> Result<(), EvseError> {
+        let on_request = self.able(true, |capabilities| capabilities.on_request);
+        match self.stop() {
+            Err(error) if error.kind == EvseErrorKind::Unsupported && !on_request.is_empty() => {
+                on_request.into_iter().try_for_each(|part| part.stop_on_request())
             }
+            answer => answer,
         }
-        result
     }
 
     fn stop(&self) -> Result<(), EvseError> {
@@ -258,6 +286,9 @@ fn merge(id: &EvseId, statuses: &[(bool, Arc<EvseStatus>)]) -> EvseStatus {
         if part.activity == Activity::Faulted && *is_local || merged.activity == Activity::Idle && !is_contradicted {
             merged.activity = part.activity;
         }
+        if !*is_local && statuses[0].0 {
+            merged.activity = will(&merged, &part);
+        }
         merged.note = merged.note.or(part.note);
         merged.offered = merged.offered.or(part.offered);
         merged.reported_max = merged.reported_max.or(part.reported_max);
@@ -285,12 +316,33 @@ fn merge(id: &EvseId, statuses: &[(bool, Arc<EvseStatus>)]) -> EvseStatus {
             set_target: merged.capabilities.set_target || part.capabilities.set_target,
             start: merged.capabilities.start || part.capabilities.start,
             stop: merged.capabilities.stop || part.capabilities.stop,
+            on_request: merged.capabilities.on_request || part.capabilities.on_request,
         };
         for (name, detail) in part.details {
             merged.details.entry(name).or_insert(detail);
         }
     }
     merged
+}
+
+/// Whether a car wants power. Its charging point only sees that nothing flows: the car itself knows that it is full, or
+/// that it was merely told to stop and will be told to start.
+fn will(merged: &EvseStatus, car: &EvseStatus) -> Activity {
+    let is_here = merged.plug == Plug::PluggedIn && car.plug == Plug::PluggedIn && car.link != Link::Lost;
+    let is_still = matches!(merged.activity, Activity::WaitingForOffer | Activity::WaitingForCar | Activity::Declined);
+    if !is_here || !is_still {
+        return merged.activity;
+    }
+    let is_steered = car.capabilities.start && car.offered.is_some();
+    let is_willing = matches!(car.activity, Activity::WaitingForOffer | Activity::WaitingForCar);
+    match merged.activity {
+        _ if car.details.contains_key(REFUSES) => Activity::Declined,
+        Activity::Declined if is_steered && is_willing => match merged.offered {
+            Some(offered) if offered > Amps::ZERO => Activity::WaitingForCar,
+            _ => Activity::WaitingForOffer,
+        },
+        other => other,
+    }
 }
 
 /// Reckons with other phases than its charging point took for granted. Currents are per phase and stay.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use units::{Amps, Phases};
 
 use self::scene::{Scene, doubt_event, doubt_text, view_of};
-pub use self::view::{AtConnector, MatchedBy, MergeNews, MergeSettings, TOLD_PHASES, View};
+pub use self::view::{AtConnector, MatchedBy, MergeNews, MergeSettings, REFUSES, TOLD_PHASES, View};
 use crate::matching::{Odds, SLACK, Said, Trail};
 use crate::merged::{MergeTable, Merged};
 use crate::{Detail, EvseId, EvseInstance, EvseStatus, Plug, Vin};

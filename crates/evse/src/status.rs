@@ -124,6 +124,8 @@ pub struct Capabilities {
     pub start: bool,
     /// It can be told to stop, and then really stops.
     pub stop: bool,
+    /// When a person asks for it, it can be told to start and to stop by a way that is not used otherwise.
+    pub on_request: bool,
 }
 
 /// What is known of one EVSE, with the time it was learnt.

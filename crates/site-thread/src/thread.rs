@@ -9,8 +9,8 @@ use evse::{AtConnector, EvseId, EvseInstance, MergeNews, Merger, Vin};
 use jiff::Zoned;
 use serde_json::{Map, Value};
 use site::{
-    CarsFacts, Command, Event, Now, Output, Refusal, RefusalKind, SessionEvent, SetupError, Site, SitePort, SiteSetup, Snapshot,
-    Webhook,
+    CarsFacts, Command, Event, Now, Output, Refusal, RefusalKind, SessionEvent, SetupError, Site, SitePort, SiteSetup,
+    Snapshot, Webhook,
 };
 use units::{Amps, PerPhase, Percent};
 
@@ -303,6 +303,8 @@ impl Worker {
                 Output::Target { id, target } => self.tell(&id, |instance| instance.set_target(target)),
                 Output::Start(id) => self.tell(&id, |instance| instance.start()),
                 Output::Stop(id) => self.tell(&id, |instance| instance.stop()),
+                Output::StartOnRequest(id) => self.tell(&id, |instance| instance.start_on_request()),
+                Output::StopOnRequest(id) => self.tell(&id, |instance| instance.stop_on_request()),
                 Output::CircuitLimit(limit) => self.outlets.circuit_limit(limit),
                 Output::SaveSettings => {
                     self.outlets.settings(self.site.settings());

@@ -80,7 +80,7 @@ fn fake(id: &str, is_local: bool) -> Arc<Fake> {
         energy_total: None,
         vin: (!is_local).then(|| Vin::parse(VIN)).flatten(),
         soc: Percent::new(40.0).ok().filter(|_| !is_local),
-        capabilities: Capabilities { set_target: true, start: true, stop: true },
+        capabilities: Capabilities { set_target: true, start: true, stop: true, on_request: false },
         details: BTreeMap::new(),
     };
     Arc::new(Fake { status: Arc::new(status), is_local, told: Mutex::new(Vec::new()) })

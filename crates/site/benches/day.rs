@@ -43,7 +43,7 @@ fn status(id: &str, now: Instant, amps: i32) -> EvseStatus {
         soc: None,
         is_estimate: false,
         is_on_circuit: true,
-        capabilities: Capabilities { set_target: true, start: true, stop: true },
+        capabilities: Capabilities { set_target: true, start: true, stop: true, on_request: false },
         details: BTreeMap::new(),
     }
 }

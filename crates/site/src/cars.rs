@@ -30,6 +30,8 @@ pub(crate) const POINTS: &str = "EVSEs";
 /// Keys of routing, under their names in the settings.
 const RATE: &str = "chargeRateControl";
 const STOP: &str = "chargeStopMode";
+/// Which group counts.
+const AUTHORIZATION: &str = "chargeAuthorizationMode";
 
 /// Whether a car may charge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
@@ -347,8 +349,42 @@ pub(crate) fn check(key: &str, value: &Value) -> Result<(), String> {
             }
             Ok(())
         }
+        POINTS => {
+            for (id, entry) in
+                is_object().ok_or_else(|| format!("`{POINTS}` is an object: charging point to options"))?
+            {
+                let name = format!("{POINTS}.{id}");
+                let entry = entry.as_object().ok_or_else(|| format!("`{name}` is an object of options"))?;
+                for (key, value) in entry {
+                    check_option(&name, key, value)?;
+                }
+            }
+            Ok(())
+        }
+        RATE | STOP if !is_whole(value, 1.0, 3.0) => Err(format!("`{key}` is 1, 2 or 3, not {value}")),
+        AUTHORIZATION if !is_whole(value, 1.0, 2.0) => Err(format!("`{key}` is 1 or 2, not {value}")),
         _ => Ok(()),
     }
+}
+
+fn is_whole(value: &Value, least: f64, most: f64) -> bool {
+    Fact::from_json(value).number().is_some_and(|number| (least..=most).contains(&number) && number.fract() == 0.0)
+}
+
+fn check_option(name: &str, key: &str, value: &Value) -> Result<(), String> {
+    let is_within =
+        |least: f64, most: f64| Fact::from_json(value).number().is_some_and(|number| (least..=most).contains(&number));
+    let (is_right, what) = match key {
+        "enabled" => (value.is_boolean() || is_whole(value, 0.0, 1.0), "true or false"),
+        "permission" => {
+            (value.as_str().is_some_and(|word| Permission::from_word(word).is_some()), "allow, deny or green")
+        }
+        "priority" => (is_whole(value, -1e6, 1e6), "a whole number"),
+        "minSoc" => (is_within(0.0, 100.0), "0 to 100 percent"),
+        "phases" | RATE | STOP => (is_whole(value, 1.0, 3.0), "1, 2 or 3"),
+        _ => (true, ""),
+    };
+    if is_right { Ok(()) } else { Err(format!("`{name}.{key}` is {what}, not {value}")) }
 }
 
 fn check_options(vin: &str, entry: &Value) -> Result<(), String> {
@@ -358,21 +394,7 @@ fn check_options(vin: &str, entry: &Value) -> Result<(), String> {
     }
     let entry = entry.as_object().ok_or_else(|| format!("`{name}` is an object of options"))?;
     for (key, value) in entry {
-        let number = Fact::from_json(value).number();
-        let is_within = |least: f64, most: f64| number.is_some_and(|number| (least..=most).contains(&number));
-        let (is_right, what) = match key.as_str() {
-            "permission" => {
-                (value.as_str().is_some_and(|word| Permission::from_word(word).is_some()), "allow, deny or green")
-            }
-            "priority" => (is_within(-1e6, 1e6), "a number"),
-            "minSoc" => (is_within(0.0, 100.0), "0 to 100 percent"),
-            "phases" => (is_within(1.0, 3.0), "1, 2 or 3"),
-            RATE | STOP => (is_within(1.0, 3.0), "1, 2 or 3"),
-            _ => (true, ""),
-        };
-        if !is_right {
-            return Err(format!("`{name}.{key}` is {what}, not {value}"));
-        }
+        check_option(&name, key, value)?;
     }
     Ok(())
 }

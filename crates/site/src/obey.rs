@@ -120,12 +120,14 @@ impl Site {
         }
         let mut asked = 0;
         for (id, point) in self.points.iter_mut().filter(|(id, _)| only.is_none_or(|only| only == *id)) {
-            let can = if is_start { point.status.capabilities.start } else { point.status.capabilities.stop };
+            let able = point.status.capabilities;
+            let can = able.on_request || if is_start { able.start } else { able.stop };
             if can {
                 asked += 1;
                 // A person's word stands: what he stops is not started again by itself.
                 point.is_stopped_by_us = false;
-                self.outputs.push_back(if is_start { Output::Start(id.clone()) } else { Output::Stop(id.clone()) });
+                let id = id.clone();
+                self.outputs.push_back(if is_start { Output::StartOnRequest(id) } else { Output::StopOnRequest(id) });
             }
         }
         if asked == 0 && !self.points.is_empty() {

@@ -17,6 +17,10 @@ pub enum Output {
     Start(EvseId),
     /// Tell one charging point to stop its car.
     Stop(EvseId),
+    /// The same because a person asked for it: by every way there is.
+    StartOnRequest(EvseId),
+    /// The same because a person asked for it, where need be by a way that is not used otherwise.
+    StopOnRequest(EvseId),
     /// What all controllers on the site's circuit may offer together, on each phase: wiring, grid limit and main fuse,
     /// never more than the wiring. Comes before the targets that follow from it, and at once when it falls.
     CircuitLimit(PerPhase<Amps>),

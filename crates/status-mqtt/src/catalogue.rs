@@ -11,7 +11,7 @@ use crate::states::activity;
 pub(crate) fn of_site(snapshot: &Snapshot) -> Vec<Entity> {
     let site = &snapshot.site;
     let most = site.max_amps_all.floor().max(1.0);
-    let can_stop = snapshot.evses.iter().any(|evse| evse.capabilities.stop);
+    let can_stop = snapshot.evses.iter().any(|evse| evse.capabilities.stop || evse.capabilities.on_request);
     let mut out = vec![
         Entity::sensor("total_amps_in_use", "Total amps in use", "totalAmpsInUse").unit("A"),
         Entity::sensor("current_policy", "Current policy", "currentPolicy"),

@@ -262,7 +262,7 @@ pub fn evse(id: &str) -> EvseView {
         heard_at: NOW - 0.61,
         is_enabled: true,
         priority: 0,
-        capabilities: Capabilities { set_target: true, start: true, stop: true },
+        capabilities: Capabilities { set_target: true, start: true, stop: true, on_request: false },
         details: BTreeMap::from([("max_amps_rating", Detail::Number(40.0))]),
     }
 }

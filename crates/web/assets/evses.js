@@ -138,8 +138,8 @@ class Card {
     setAttribute(p.start, 'aria-label', text.startPoint(evse.name));
     setAttribute(p.stop, 'aria-label', text.stopPoint(evse.name));
     for (const button of [p.start, p.stop]) button.disabled = evse.plug === 'unplugged';
-    setHidden(p.start, !evse.capabilities?.start);
-    setHidden(p.stop, !evse.capabilities?.stop);
+    setHidden(p.start, !(evse.capabilities?.start || evse.capabilities?.on_request));
+    setHidden(p.stop, !(evse.capabilities?.stop || evse.capabilities?.on_request));
     if (isNew) p.enabled.checked = evse.is_enabled;
     setText(p.priority, evse.priority);
     setAttribute(p.lower, 'aria-label', text.lower(evse.name));

@@ -224,8 +224,7 @@ impl Controller {
         }
     }
 
-    fn stop_by_command(&mut self, id: TwcId, now: Instant) {
-        let mode = self.settings.stop_mode;
+    fn stop_by_command(&mut self, id: TwcId, mode: StopMode, now: Instant) {
         let Some(connector) = self.connectors.get_mut(&id) else { return };
         match mode {
             StopMode::Contactor if connector.version == ProtocolVersion::V2 => {
@@ -263,8 +262,7 @@ impl Controller {
         }
     }
 
-    fn start_by_command(&mut self, id: TwcId, now: Instant) {
-        let mode = self.settings.stop_mode;
+    fn start_by_command(&mut self, id: TwcId, mode: StopMode, now: Instant) {
         let Some(connector) = self.connectors.get_mut(&id) else { return };
         connector.forgive();
         if connector.is_faulted() {
@@ -343,8 +341,11 @@ impl Role for Controller {
 
     fn handle_command(&mut self, command: Command, now: Instant) {
         match command {
-            Command::Start(id) => self.start_by_command(id, now),
-            Command::Stop(id) => self.stop_by_command(id, now),
+            Command::Start(id) => self.start_by_command(id, self.settings.stop_mode, now),
+            Command::Stop(id) => self.stop_by_command(id, self.settings.stop_mode, now),
+            // As TWCManager does: a person's word goes over the bus whatever `chargeStopMode` says.
+            Command::StartOnRequest(id) => self.start_by_command(id, StopMode::Contactor, now),
+            Command::StopOnRequest(id) => self.stop_by_command(id, StopMode::Contactor, now),
             Command::Ask(id, kind) => {
                 if let Some(connector) = self.connectors.get_mut(&id) {
                     connector.queries.ask(kind);

@@ -348,7 +348,7 @@ impl Controller {
                         "contactor_unanswered",
                         format!(
                             "{id} did not answer the command to {action} its contactor; firmware before 4.5.3 does not know \
-                             it. Set chargeStopMode to 1 or 2"
+                             it. Stop and start the car itself, and set chargeStopMode to 1 or 2"
                         ),
                     );
                 }

@@ -32,6 +32,7 @@ pub(super) fn of_connector(machine: &Controller, connector: &Connector, now: Ins
         set_target: true,
         start: second_version && mode == StopMode::Contactor,
         stop: !second_version || mode != StopMode::Vehicle,
+        on_request: second_version,
     };
     let frame = Frame {
         controller: &machine.settings.name,

@@ -77,7 +77,7 @@ fn fake(id: &str, local: bool, change: impl FnOnce(&mut EvseStatus)) -> Arc<Fake
         soc: None,
         is_estimate: false,
         is_on_circuit: true,
-        capabilities: Capabilities { set_target: true, start: true, stop: true },
+        capabilities: Capabilities { set_target: true, start: true, stop: true, on_request: false },
         details: BTreeMap::new(),
     };
     change(&mut status);
@@ -247,6 +247,25 @@ fn a_stop_goes_to_one_side_and_a_start_to_all() {
         assert_eq!((local.take(), cloud.take()), (vec!["start".to_owned()], vec!["start".to_owned()]));
     }
     assert_eq!(Routing::from_settings(4, 1), None);
+}
+
+#[test]
+fn a_persons_word_reaches_a_connector_that_is_not_used_for_it_otherwise() {
+    let on_request = Capabilities { set_target: true, start: false, stop: false, on_request: true };
+    let local = fake("gen2-1", true, |status| status.capabilities = on_request);
+    let deaf = fake("tesla-1", false, |status| status.capabilities = Capabilities::default());
+    let merged = Merged::new(all(&[&local, &deaf]), Routing::default()).unwrap();
+    assert_eq!(merged.stop().unwrap_err().kind, EvseErrorKind::Unsupported, "the site on its own cannot");
+    assert!(merged.status().capabilities.on_request);
+    merged.stop_on_request().ok();
+    merged.start_on_request().ok();
+    assert_eq!(local.take(), ["stop", "start"]);
+    // Where the car can be told, it is; and what was opened is closed.
+    let cloud = cloud_car();
+    let merged = Merged::new(all(&[&local, &cloud]), Routing::default()).unwrap();
+    merged.stop_on_request().unwrap();
+    merged.start_on_request().unwrap();
+    assert_eq!((local.take(), cloud.take()), (vec!["start".to_owned()], vec!["stop".to_owned(), "start".to_owned()]));
 }
 
 #[test]

@@ -175,7 +175,7 @@ fn fake(id: &'static str, now: Instant) -> Arc<Fake> {
         energy_total: None,
         vin,
         soc: None,
-        capabilities: Capabilities { set_target: true, start: true, stop: true },
+        capabilities: Capabilities { set_target: true, start: true, stop: true, on_request: false },
         details: BTreeMap::new(),
     };
     Arc::new(Fake { id: EvseId::new(id), is_local, status: Mutex::new(Arc::new(status)) })

@@ -11,6 +11,9 @@ use crate::{ControllerEvent, EvseId, EvseInstance, Plug, Routing, Vin};
 /// Name of the detail by which a car's own view says on how many phases it charges. Without it the number in its limits
 /// is only taken for granted.
 pub const TOLD_PHASES: &str = "phases";
+/// Name of the detail by which a car's own view says that it takes no power wherever it hangs: it is full, or waits for its
+/// own timer.
+pub const REFUSES: &str = "refuses";
 
 /// What people set about which car is where, and who steers it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

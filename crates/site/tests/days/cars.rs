@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use evse::{EvseId, Vin};
+use evse::{Capabilities, EvseId, MatchedBy, View, Vin};
 use serde_json::{Value, json};
 use site::{CarChange, CarFact, CarsFacts, Change, Command, Event, Output, Permission, SiteSetup};
 use units::{Amps, Percent, Phases};
@@ -327,6 +327,19 @@ fn a_pin_and_options_are_checked_before_they_are_stored() {
     assert_eq!(house.site.settings()["evsePins"], json!({ format!("tesla-{RED}"): RED }));
     let wrong = Command::SetSetting { key: "vehicleOptions".into(), value: json!({ RED: { "minSoc": 200 } }) };
     assert!(house.site.handle_command(&now, wrong).unwrap_err().text.contains("minSoc"));
+    for (key, value) in [
+        ("vehicleOptions", json!({ RED: { "phases": 1.5 } })),
+        ("EVSEs", json!({ "fake-1": { "chargeRateControl": 4 } })),
+        ("EVSEs", json!({ "fake-1": { "enabled": "perhaps" } })),
+        ("EVSEs", json!(["fake-1"])),
+        ("chargeStopMode", json!(0)),
+        ("chargeAuthorizationMode", json!("x")),
+    ] {
+        let command = Command::SetSetting { key: key.into(), value: value.clone() };
+        assert!(house.site.handle_command(&now, command).is_err(), "{key} {value}");
+    }
+    let right = Command::SetSetting { key: "EVSEs".into(), value: json!({ "fake-1": { "chargeRateControl": "2" } }) };
+    house.site.handle_command(&now, right).unwrap();
 }
 
 #[test]
@@ -345,4 +358,111 @@ fn the_phases_of_a_car_are_learnt_from_the_meter_when_its_connector_does_not_tel
     assert_eq!(house.snapshot().evses[0].phases, 1, "{}", house.sentence(0));
     // Now it gets three times the amps of before: all of the surplus.
     assert_eq!(house.drawn(0), 26.0, "{}", house.sentence(0));
+}
+
+#[test]
+fn what_a_sleeping_car_below_its_minimum_leaves_alone_is_for_nobody_else() {
+    // By night nothing is charged but the red car, which sleeps on.
+    let low = json!({ "nonScheduledAction": 2, "vehicleOptions": { RED: { "minSoc": 50 } } });
+    let mut house = night(0, setup(), low).car("fake-1", Phases::Three).car("fake-2", Phases::One);
+    (house.cars[0].vin, house.cars[0].soc, house.cars[0].refuses) = (Some(RED), Some(10.0), true);
+    for second in 0..900 {
+        house.tick();
+        assert_eq!(house.cars[1].offered, 0.0, "second {second}: {}", house.sentence(1));
+    }
+    assert_eq!(house.cars[0].offered, 6.0);
+    assert_eq!(code(&house, 1), "non_scheduled", "{}", house.sentence(1));
+    // The same when the sun goes down on one that was charging, and with no reading at all.
+    let low = json!({ "nonScheduledAction": 3, "vehicleOptions": { RED: { "minSoc": 50 } } });
+    let mut house = House::new(setup(), settings(low), Meter::House)
+        .car("fake-1", Phases::Three)
+        .car("fake-2", Phases::One)
+        .sun(|second| if second < 600 { 8000.0 } else { 0.0 });
+    (house.cars[0].vin, house.cars[0].soc, house.cars[0].refuses) = (Some(RED), Some(10.0), true);
+    house.run(500);
+    assert!(house.drawn(1) >= 6.0, "{}", house.sentence(1));
+    house.run(400);
+    assert_eq!(house.cars[1].offered, 0.0, "{}", house.sentence(1));
+    house.is_meter_dead = true;
+    house.run(600);
+    assert_eq!(house.cars[1].offered, 0.0, "{}", house.sentence(1));
+    // Awake, it gets its least.
+    house.cars[0].refuses = false;
+    house.run(30);
+    assert_eq!((house.drawn(0), house.drawn(1)), (6.0, 0.0));
+}
+
+#[test]
+fn a_person_may_stop_where_the_site_itself_may_not() {
+    let mut house = night(16, setup(), json!({})).car("fake-1", Phases::One);
+    house.run(60);
+    let id = EvseId::new("fake-1");
+    let able = |on_request| {
+        let mut status = house.status_of(0);
+        status.capabilities = Capabilities { set_target: true, start: false, stop: false, on_request };
+        std::sync::Arc::new(status)
+    };
+    let (deaf, hearing) = (able(false), able(true));
+    let now = house.now.clone();
+    house.site.handle_evse(&now, deaf);
+    assert!(house.site.handle_command(&now, Command::Stop { evse: None }).is_err());
+    house.site.handle_evse(&now, hearing);
+    give(&mut house, Command::Stop { evse: None });
+    give(&mut house, Command::Start { evse: Some(id.clone()) });
+    let asked: Vec<_> = house.outputs.iter().filter(|output| is_order(output)).collect();
+    assert_eq!(asked, [&Output::StopOnRequest(id.clone()), &Output::StartOnRequest(id)]);
+}
+
+fn is_order(output: &Output) -> bool {
+    matches!(output, Output::Start(_) | Output::Stop(_) | Output::StartOnRequest(_) | Output::StopOnRequest(_))
+}
+
+#[test]
+fn a_guess_that_changes_and_a_counter_that_begins_anew_leave_the_session_what_it_is() {
+    let mut house = night(16, setup(), json!({})).car("fake-1", Phases::One);
+    house.run(1800);
+    let session = |house: &House| house.snapshot().evses[0].session.clone().unwrap();
+    let (id, before) = (session(&house).id, session(&house).energy_wh);
+    assert!(before > 1500.0);
+    let tell = |house: &mut House, vin: &str, counter: f64| {
+        let now = house.now.clone();
+        let mut status = house.status_of(0);
+        (status.vin, status.energy_total) = (Vin::parse(vin), units::WattHours::new(counter).ok());
+        let view = |by| View {
+            id: EvseId::new("tesla-1"),
+            name: String::new(),
+            controller: String::new(),
+            is_local: false,
+            by,
+            confidence: 0.9,
+        };
+        house.site.handle_whole(&now, std::sync::Arc::new(status), vec![view(MatchedBy::Behaviour)]);
+        house.drain();
+    };
+    tell(&mut house, RED, before);
+    tell(&mut house, BLUE, before);
+    assert_eq!(session(&house).id, id);
+    tell(&mut house, BLUE, 100.0);
+    tell(&mut house, BLUE, 9_000_000.0);
+    let after = session(&house);
+    assert_eq!(after.id, id);
+    assert!(after.is_estimate && (after.energy_wh - before).abs() < 10.0, "{} {before}", after.energy_wh);
+}
+
+#[test]
+fn a_car_that_comes_and_goes_is_not_started_more_often() {
+    let mut house = House::new(setup(), green(), Meter::House).car("tesla-1", Phases::One).sun(|_| 4000.0);
+    house.cars[0].is_on_circuit = false;
+    let mut starts = 0;
+    for _ in 0..20 {
+        let was = house.cars[0].starts.len();
+        house.run(80);
+        starts += house.cars[0].starts.len() - was;
+        // Its place is not known for a moment.
+        let now = house.now.clone();
+        house.site.handle_evse_gone(&now, &EvseId::new("tesla-1"));
+        (house.cars[0].target, house.cars[0].drawn) = (None, 0.0);
+        house.drain();
+    }
+    assert!((1..=4).contains(&starts), "{starts} starts within half an hour");
 }

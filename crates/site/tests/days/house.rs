@@ -100,7 +100,7 @@ impl Car {
             soc: self.soc.and_then(|soc| Percent::new(soc).ok()),
             is_estimate: !self.is_on_circuit,
             is_on_circuit: self.is_on_circuit,
-            capabilities: Capabilities { set_target: true, start: true, stop: true },
+            capabilities: Capabilities { set_target: true, start: true, stop: true, on_request: false },
             details: BTreeMap::new(),
         }
     }

@@ -110,7 +110,7 @@ impl Eye {
             energy_total: None,
             vin: None,
             soc: None,
-            capabilities: Capabilities { set_target: true, start: true, stop: true },
+            capabilities: Capabilities { set_target: true, start: true, stop: true, on_request: false },
             details: BTreeMap::new(),
         };
         Arc::new(Eye { id: EvseId::new(id), is_local, status: Mutex::new(Arc::new(status)), told: Mutex::new(None) })

@@ -259,6 +259,28 @@ fn stop_and_start_by_message_go_to_the_connector_that_was_meant() {
 }
 
 #[test]
+fn a_person_stops_and_starts_by_message_whatever_the_way_of_stopping() {
+    let mut pair = Pair::new(settings(32, 32), vec![european(0x4085, Some(car()))], 0, 5).open();
+    pair.live(20);
+    pair.grant(A, 16);
+    pair.live(40);
+    let status = pair.status(A);
+    assert!(status.is_charging() && status.capabilities.on_request && !status.capabilities.stop);
+    pair.machine.handle_command(crate::mailbox::Command::StopOnRequest(A), pair.now);
+    pair.live(30);
+    assert!(!pair.status(A).is_charging());
+    pair.machine.handle_command(crate::mailbox::Command::StartOnRequest(A), pair.now);
+    pair.live(40);
+    assert!(pair.status(A).is_charging());
+    let commands = |pair: &Pair| pair.sent.iter().filter(|(_, it)| matches!(it, MasterMessage::Contactor(_))).count();
+    assert_eq!(commands(&pair), 2);
+    // On its own it uses no such message.
+    pair.grant(A, 0);
+    pair.live(120);
+    assert_eq!(commands(&pair), 2);
+}
+
+#[test]
 fn field_problem_10_a_car_plugged_in_at_zero_is_seen_and_starts_later() {
     let mut pair = Pair::new(settings(32, 32), vec![european(0x4085, None)], 0, 5).open();
     pair.live(20);
