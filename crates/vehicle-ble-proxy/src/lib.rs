@@ -25,6 +25,7 @@ mod bridge;
 mod reply;
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,7 +40,7 @@ pub const NAME: &str = "TeslaBleHttpProxy";
 const CALL: Duration = Duration::from_secs(60);
 
 /// Where the proxy is, and which cars it reaches.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Its address, such as `http://192.168.1.20:8080`.
     pub url: String,
@@ -47,6 +48,14 @@ pub struct Settings {
     pub vins: BTreeSet<Vin>,
     /// Longest wait for one of its answers; 60 s unless a test is in a hurry.
     pub patience: Duration,
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // An address may hold a password.
+        let address = self.url.rsplit('@').next().unwrap_or_default();
+        write!(f, "Settings({address}, {:?}, {:?})", self.vins, self.patience)
+    }
 }
 
 impl Settings {
@@ -86,4 +95,15 @@ pub fn open(settings: Settings, listener: Arc<dyn VehicleListener>) -> Result<Ar
         _ => Abilities::default(),
     };
     Ok(vehicle_radio::open(NAME, Bridge::new(client, settings.vins), able, listener)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_in_the_address_is_not_shown() {
+        let shown = format!("{:?}", Settings::new("http://me:hunter2@192.168.1.20:8080", []));
+        assert!(shown.contains("192.168.1.20") && !shown.contains("hunter2"), "{shown}");
+    }
 }

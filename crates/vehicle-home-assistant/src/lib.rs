@@ -54,7 +54,9 @@ pub struct Settings {
 
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Settings({}, ***, {:?})", self.url, self.cars)
+        // An address may hold a password.
+        let address = self.url.rsplit('@').next().unwrap_or_default();
+        write!(f, "Settings({address}, ***, {:?})", self.cars)
     }
 }
 

@@ -262,7 +262,7 @@ fn charging_state(text: &str) -> Option<ChargingState> {
         "Stopped" => Some(ChargingState::Stopped),
         "NoPower" => Some(ChargingState::NoPower),
         "Complete" => Some(ChargingState::Complete),
-        "Starting" => Some(ChargingState::Starting),
+        "Starting" | "Calibrating" => Some(ChargingState::Starting),
         _ => None,
     }
 }
