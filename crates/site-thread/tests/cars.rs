@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // A test that cannot go on should end where it stands.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -23,6 +24,8 @@ struct Fake {
     status: Arc<EvseStatus>,
     is_local: bool,
     told: Mutex<Vec<f64>>,
+    /// Its next look fails inside.
+    is_cursed: AtomicBool,
 }
 
 impl EvseInstance for Fake {
@@ -35,6 +38,7 @@ impl EvseInstance for Fake {
     }
 
     fn status(&self) -> Arc<EvseStatus> {
+        assert!(!self.is_cursed.swap(false, Ordering::SeqCst), "as meant by the test");
         Arc::clone(&self.status)
     }
 
@@ -83,11 +87,17 @@ fn fake(id: &str, is_local: bool) -> Arc<Fake> {
         capabilities: Capabilities { set_target: true, start: true, stop: true, on_request: false },
         details: BTreeMap::new(),
     };
-    Arc::new(Fake { status: Arc::new(status), is_local, told: Mutex::new(Vec::new()) })
+    Arc::new(Fake {
+        status: Arc::new(status),
+        is_local,
+        told: Mutex::new(Vec::new()),
+        is_cursed: AtomicBool::default(),
+    })
 }
 
 enum Told {
     Policy,
+    May(Vin, bool),
     At(Vin, Option<AtConnector>),
 }
 
@@ -103,6 +113,10 @@ impl Outlets for Ears {
     fn policy_changed(&mut self, name: &str) {
         assert!(!name.is_empty());
         self.0.send(Told::Policy).ok();
+    }
+
+    fn car_permission(&mut self, vin: &Vin, refusal: Option<&str>) {
+        self.0.send(Told::May(vin.clone(), refusal.is_none())).ok();
     }
 
     fn car_at_connector(&mut self, vin: &Vin, at: Option<&AtConnector>) {
@@ -166,5 +180,29 @@ fn a_pin_takes_effect_at_once_and_whoever_steers_cars_hears_where_the_car_is() {
     handle.command(Command::SetPin { evse: EvseId::new(format!("tesla-{VIN}")), vin: Vin::parse(VIN) }).unwrap();
     mailbox.gone(&EvseId::new("tesla-1"));
     wait_for(&ears, |told| matches!(told, Told::At(_, None)));
+    thread.shutdown();
+}
+
+#[test]
+fn a_site_that_fails_inside_goes_on_with_the_same_session_and_tells_again_who_may_charge() {
+    let settings = json!({ "nonScheduledAction": 1, "nonScheduledAmpsMax": 10, "hourResumeTrackGreenEnergy": 25 });
+    let setup = SiteSetup { default_volts: Volts::saturating(230.0), ..SiteSetup::default() };
+    let mailbox = Arc::new(Mailbox::default());
+    let (sender, ears) = channel();
+    let settings = settings.as_object().unwrap().clone();
+    let mut thread =
+        SiteThread::start(setup, settings, Vec::new(), Arc::clone(&mailbox), Box::new(Ears(sender))).unwrap();
+    let handle = thread.handle();
+    let car = fake("tesla-1", false);
+    mailbox.changed(&(Arc::clone(&car) as Arc<dyn EvseInstance>));
+    let is_told = |told: &Told| matches!(told, Told::May(vin, true) if vin.as_str() == VIN);
+    wait_for(&ears, is_told);
+    let session = |seen: &Snapshot| Some(seen.evses.first()?.session.as_ref()?.id.clone());
+    let before = session(&wait_until(&handle, |seen| session(seen).is_some()));
+    car.is_cursed.store(true, Ordering::SeqCst);
+    mailbox.changed(&(Arc::clone(&car) as Arc<dyn EvseInstance>));
+    wait_for(&ears, is_told);
+    let after = session(&wait_until(&handle, |seen| session(seen).is_some()));
+    assert_eq!(before, after);
     thread.shutdown();
 }
