@@ -1,5 +1,7 @@
 //! The garage against the simulated cars of another crate: what a household would notice in a week, and on its phone bill.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests, too")]
+
 mod household;
 
 use std::collections::BTreeMap;
