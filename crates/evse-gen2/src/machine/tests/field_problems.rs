@@ -260,7 +260,8 @@ fn stop_and_start_by_message_go_to_the_connector_that_was_meant() {
 
 #[test]
 fn a_person_stops_and_starts_by_message_whatever_the_way_of_stopping() {
-    let mut pair = Pair::new(settings(32, 32), vec![european(0x4085, Some(car()))], 0, 5).open();
+    let fiat = CarSettings { vin: None, ..car() };
+    let mut pair = Pair::new(settings(32, 32), vec![european(0x4085, Some(fiat))], 0, 5).open();
     pair.live(20);
     pair.grant(A, 16);
     pair.live(40);
