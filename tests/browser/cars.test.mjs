@@ -108,6 +108,32 @@ async function until(isSo) {
   }
 }
 
+test('nothing is said twice in one card', () => {
+  const said = 'Waiting: no surplus. No way leads to it now. TeslaAPI: Tesla refuses the call.';
+  const why = { code: 'no_way', text: 'No way leads to it now. TeslaAPI: Tesla refuses the call.' };
+  const cars = [carOf({ why, declines: { code: 'other', text: 'No way leads to it now.' } })];
+  const change = (state) => { state.evses[0] = { ...state.evses[0], id: cars[0].evse.id, sentence: said }; };
+  return withCars({ cars, change }, async (page) => {
+    await page.waitForSelector('#car-list article');
+    assert.equal(await page.locator('#car-list article .sentence').first().textContent(), said);
+  });
+});
+
+test('guests and the charge limit are set, the limit by a button and not with each step', () =>
+  withCars({}, async (page, sent) => {
+    await page.waitForSelector('#car-list article');
+    assert.equal(await page.locator('#guests').inputValue(), 'inherit');
+    await page.locator('#guests').selectOption('deny');
+    await until(arrived(sent, 1));
+    const input = card(page, 'Blue').getByLabel('Charge limit of Blue in percent');
+    assert.equal(await input.inputValue(), '80');
+    await input.press('ArrowUp');
+    await input.fill('90');
+    await card(page, 'Blue').getByRole('button', { name: 'Set the charge limit of Blue' }).click();
+    await until(arrived(sent, 2));
+    assert.deepEqual(sent, [['PUT', 'cars/guests', { permission: 'deny' }], ['POST', `cars/${BLUE}/limit`, { percent: 90 }]]);
+  }));
+
 test('each car says where it is, how full, what it does and why, and how old that is', () =>
   withCars({}, async (page) => {
     await page.waitForSelector('#car-list article');
@@ -133,8 +159,8 @@ test('what is set for a car is sent at once', () =>
     await blue.getByRole('combobox').selectOption('green');
     await blue.getByRole('combobox').selectOption('inherit');
     await blue.getByRole('button', { name: /^Raise/ }).click();
-    await blue.getByRole('spinbutton').fill('35');
-    await blue.getByRole('spinbutton').press('Enter');
+    await blue.getByLabel(/^Least state of charge/).fill('35');
+    await blue.getByLabel(/^Least state of charge/).press('Enter');
     await blue.getByRole('button', { name: /^Stop/ }).click();
     await until(arrived(sent, 5));
     const path = `cars/${BLUE}`;

@@ -97,10 +97,13 @@ fn report(configuration: &Configuration, config: &Config, places: &Places, past:
     let has =
         |key: &str| settings.as_map().get(key).is_some_and(|value| value.as_str() != Some("") && !value.is_null());
     if has("carApiBearerToken") || has("carApiRefreshToken") {
-        rest.push("carApi tokens in settings.json: kept in the file, not used");
+        rest.push("carApi tokens in settings.json: used in place, as long as config.teslaApiClientID stays the same");
     }
     if has("Vehicles") {
-        rest.push("Vehicles in settings.json (totals by car, Bluetooth keys): kept in the file, not used");
+        rest.push("Vehicles in settings.json: Bluetooth keys are used in place, totals by car are kept and not used");
+    }
+    if has("chargeLimits") {
+        rest.push("chargeLimits in settings.json: kept in the file, not used; look at the limits of cars that were plugged in");
     }
     if rest.is_empty() {
         rest.push("nothing was found");

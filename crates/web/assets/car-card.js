@@ -20,6 +20,7 @@ export class CarCard {
   #id;
   #car = null;
   #changed;
+  #isLimitTouched = false;
   #p = {};
 
   constructor(id, changed) {
@@ -54,7 +55,7 @@ export class CarCard {
       p.charge,
       p.where, p.why, p.pin,
       el('dl', {}, p.rows.draws, p.rows.wanted, p.rows.asked, p.rows.starts, p.rows.vin),
-      el('div', { class: 'controls' }, el('span', { class: 'buttons' }, p.start, p.stop, p.wake), p.terms, p.noVin),
+      el('div', { class: 'controls' }, el('span', { class: 'buttons' }, p.start, p.stop, p.wake), p.limitForm, p.terms, p.noVin),
       p.error,
     );
   }
@@ -75,6 +76,9 @@ export class CarCard {
     p.permission = el('select', { id: `${titleId}-permission` },
       ...Object.entries(text.permissions).map(([value, name]) => el('option', { value }, name)));
     p.leastInput = el('input', { type: 'number', min: 0, max: 100, step: 5, inputmode: 'numeric', id: `${titleId}-least` });
+    p.limitInput = el('input', { type: 'number', min: 50, max: 100, step: 1, required: true, inputmode: 'numeric', id: `${titleId}-limit` });
+    p.limitSet = el('button', { type: 'submit', class: 'small' }, text.setLimit);
+    p.limitForm = el('form', { class: 'inline' }, el('label', { class: 'inline' }, el('span', {}, text.chargeLimit), p.limitInput, '%'), p.limitSet);
     p.lower = el('button', { type: 'button', class: 'step' }, '−');
     p.higher = el('button', { type: 'button', class: 'step' }, '+');
     p.priority = el('output');
@@ -88,14 +92,28 @@ export class CarCard {
     p.wake.addEventListener('click', () => window.confirm(text.wakeSure(this.#car.name, this.#car.wake_usd)) && this.#send('POST', '/wake'));
     p.permission.addEventListener('change', () => this.#set({ permission: p.permission.value === 'inherit' ? null : p.permission.value }));
     p.leastInput.addEventListener('change', () => this.#set({ min_soc: Number.isNaN(p.leastInput.valueAsNumber) ? null : p.leastInput.valueAsNumber }));
+    p.limitInput.addEventListener('input', () => { this.#isLimitTouched = true; });
+    p.limitForm.addEventListener('submit', (event) => this.#limit(event));
     p.lower.addEventListener('click', () => this.#rank(-1));
     p.higher.addEventListener('click', () => this.#rank(1));
   }
 
   #start() {
+    if (this.#mayWake(text.startSure)) this.#send('POST', '/start');
+  }
+
+  // Asks before a car is woken for money.
+  #mayWake(question) {
     const { name, wakefulness, wake_usd: usd } = this.#car;
-    if (wakefulness === 'asleep' && usd > 0 && !window.confirm(text.startSure(name, usd))) return;
-    this.#send('POST', '/start');
+    return wakefulness !== 'asleep' || !(usd > 0) || window.confirm(question(name, usd));
+  }
+
+  // By a button, for each step of the field would be a call that may cost.
+  #limit(event) {
+    event.preventDefault();
+    if (!this.#mayWake(text.limitSure)) return;
+    this.#isLimitTouched = false;
+    this.#send('POST', '/limit', { percent: this.#p.limitInput.valueAsNumber });
   }
 
   #rank(step) {
@@ -132,8 +150,7 @@ export class CarCard {
     this.#battery(car, since);
     setText(p.where, this.#where(car));
     const isAllSaid = evse && ['as_wanted', 'nothing_wanted'].includes(car.why.code);
-    const declines = car.declines?.code === car.why.code ? null : car.declines?.text;
-    setText(p.why, [evse?.sentence, isAllSaid ? null : car.why.text, declines].filter(Boolean).join(' '));
+    setText(p.why, eachOnce([evse?.sentence, isAllSaid ? null : car.why.text, car.declines?.text]));
     this.#facts(car, since);
     this.#pin(car);
     this.#terms(car);
@@ -234,6 +251,11 @@ export class CarCard {
     }
     p.start.disabled = car.is_plugged_in === false || car.is_charging === true;
     p.stop.disabled = car.is_plugged_in === false || car.is_charging === false;
+    setHidden(p.limitForm, !car.can_command);
+    setAttribute(p.limitInput, 'aria-label', text.chargeLimitOne(name));
+    setAttribute(p.limitSet, 'aria-label', text.setLimitOne(name));
+    // What a person is changing is left alone.
+    if (!this.#isLimitTouched) p.limitInput.value = car.facts.limit?.value ?? '';
     setHidden(p.terms, !terms);
     setHidden(p.noVin, Boolean(terms));
     if (!terms) return;
@@ -242,12 +264,16 @@ export class CarCard {
     setAttribute(p.leastInput, 'aria-label', text.leastOne(name));
     setAttribute(p.lower, 'aria-label', text.lowerCar(name));
     setAttribute(p.higher, 'aria-label', text.higherCar(name));
-    // What a person is changing is left alone.
     if (document.activeElement !== p.permission) p.permission.value = options?.permission ?? 'inherit';
     if (document.activeElement !== p.leastInput) p.leastInput.value = options?.min_soc ?? '';
     setAttribute(p.leastInput, 'placeholder', terms.min_soc ?? '–');
     setText(p.priority, terms.priority);
   }
+}
+
+// What the charging point says may hold what the car says.
+function eachOnce(sentences) {
+  return sentences.filter(Boolean).reduce((said, next) => (said.includes(next) ? said : `${said} ${next}`.trim()), '');
 }
 
 function row(name, value) {

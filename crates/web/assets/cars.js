@@ -1,5 +1,6 @@
 // The cars: asked for apart from the stream, since most of what is known of them changes slowly.
-import { byId, keyed, setHidden } from './dom.js';
+import { byId, command, el, keyed, setHidden } from './dom.js';
+import { text } from './text.js';
 import { Budget } from './budget.js';
 import { CarCard } from './car-card.js';
 
@@ -8,6 +9,7 @@ const AT_LEAST_MS = 1500;
 
 export class Cars {
   #cards = new Map();
+  #guests = byId('guests');
   #budget = new Budget(() => this.refresh());
   #told = null;
   #toldMs = 0;
@@ -15,6 +17,15 @@ export class Cars {
   #isAsking = false;
   #seen = null;
   #evses = [];
+
+  constructor() {
+    this.#guests.append(...Object.entries({ ...text.permissions, inherit: text.guestsInherit }).map(([value, name]) => el('option', { value }, name)));
+    this.#guests.addEventListener('change', async () => {
+      const permission = this.#guests.value === 'inherit' ? null : this.#guests.value;
+      await command(text, byId('guests-error'), 'PUT', 'cars/guests', { permission });
+      this.refresh();
+    });
+  }
 
   // Asks again soon, because something was changed.
   refresh() {
@@ -56,6 +67,7 @@ export class Cars {
     const cars = this.#told?.cars ?? [];
     setHidden(byId('cars'), !this.#told || (cars.length === 0 && !this.#told.is_looked_after));
     setHidden(byId('cars-none'), cars.length > 0);
+    if (this.#told && document.activeElement !== this.#guests) this.#guests.value = this.#told.guests ?? 'inherit';
     const since = (performance.now() - this.#toldMs) / 1000;
     const make = (car) => {
       const card = new CarCard(car.id, () => this.refresh());
