@@ -1,9 +1,9 @@
 //! The real binary.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -80,6 +80,7 @@ pub struct Program {
     folder: Arc<TempDir>,
     port: u16,
     lines: Mutex<Receiver<String>>,
+    output: Arc<Mutex<String>>,
 }
 
 impl Program {
@@ -133,20 +134,17 @@ impl Program {
             .arg(file)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .spawn()
             .expect("the binary starts");
         let log = child.stdout.take().expect("its standard output");
+        let errors = child.stderr.take().expect("its standard error");
+        let output = Arc::new(Mutex::new(String::new()));
         let (sender, lines) = channel();
-        std::thread::spawn(move || {
-            for line in BufReader::new(log).lines().map_while(Result::ok) {
-                println!("{line}");
-                if sender.send(line).is_err() {
-                    return;
-                }
-            }
-        });
+        listen(log, &output, Some(sender));
+        listen(errors, &output, None);
         let port = config["control"]["HTTP"]["listenPort"].as_u64().and_then(|port| u16::try_from(port).ok());
-        let program = Program { child, folder, port: port.expect("a port"), lines: Mutex::new(lines) };
+        let program = Program { child, folder, port: port.expect("a port"), lines: Mutex::new(lines), output };
         eventually("the page answers", || program.try_get("/healthz"));
         program
     }
@@ -158,6 +156,15 @@ impl Program {
     pub fn wait_for_log(&self, text: &str) -> String {
         let lines = self.lines.lock().expect("the log");
         eventually(&format!("the log says `{text}`"), || lines.try_iter().find(|line| line.contains(text)))
+    }
+
+    /// All that it printed so far, on standard output and standard error.
+    ///
+    /// # Panics
+    /// When a thread that listens failed.
+    #[must_use]
+    pub fn output(&self) -> String {
+        self.output.lock().expect("the output").clone()
     }
 
     /// Its folder, to look into or to start another one in.
@@ -234,6 +241,22 @@ impl Program {
     pub fn wait(&mut self) -> Option<i32> {
         eventually("the program ends", || self.child.try_wait().ok().flatten()).code()
     }
+}
+
+/// Keeps what comes, and passes lines on to whoever waits for one.
+fn listen(from: impl Read + Send + 'static, output: &Arc<Mutex<String>>, lines: Option<Sender<String>>) {
+    let output = Arc::clone(output);
+    std::thread::spawn(move || {
+        for line in BufReader::new(from).lines().map_while(Result::ok) {
+            println!("{line}");
+            let mut output = output.lock().expect("the output");
+            output.push_str(&line);
+            output.push('\n');
+            drop(output);
+            // The program goes on when nobody waits for lines any more.
+            let _ = lines.as_ref().map(|lines| lines.send(line));
+        }
+    });
 }
 
 impl Drop for Program {

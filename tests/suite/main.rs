@@ -1,5 +1,6 @@
 //! The real binary against simulated connectors, meters and disks.
 
+mod cars;
 mod charging;
 mod checking;
 mod compatibility;
