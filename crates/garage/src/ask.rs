@@ -19,6 +19,8 @@ pub(crate) const ANSWER_PATIENCE: Duration = Duration::from_secs(180);
 /// Which cars there are is asked so often.
 const LIST_INTERVAL: Duration = Duration::from_secs(24 * 3600);
 const UNNAMED: &str = "";
+/// What a start did is known within this.
+const START_SHOWS: Duration = Duration::from_secs(120);
 
 impl Garage {
     pub(crate) fn listed(&mut self, now: Instant, source: &Arc<str>, outcome: &Outcome) {
@@ -194,7 +196,11 @@ impl Garage {
             remembered: None,
         };
         if let Some((_, why)) = car.start_obstacle(&world) {
-            return Some(why);
+            // The last start of several may be under way still: it is not taken back before that is seen.
+            let is_starting = car.start.asked_at() > car.stop.asked_at()
+                && car.start.asked_at().is_some_and(|at| now.saturating_duration_since(at) < START_SHOWS);
+            let is_about_starts = matches!(why, Why::EnoughStarts | Why::StartGivenUp);
+            return (!(is_starting && is_about_starts)).then_some(why);
         }
         let request = if car.is_asleep() { Request::Wake } else { Request::Start };
         let names = match route::choose(now, &car.ways, &self.sources, self.settings.policy, request) {

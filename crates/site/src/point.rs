@@ -35,6 +35,10 @@ const CLEARLY_LESS: f64 = 2.0;
 const TAKES_LESS: Duration = Duration::from_secs(60);
 /// One that takes nothing at all may still be waking up for so long.
 const TAKES_NOTHING: Duration = Duration::from_secs(120);
+/// One that is woken and started by way of its own has so long: that waits for power that lasts, and for the car.
+const STARTS_BY_ITSELF: Duration = Duration::from_secs(420);
+/// That it took nothing is held against it for so long, unless it draws or is plugged in anew.
+const TOOK_NOTHING_HOLDS: Duration = Duration::from_secs(1800);
 
 /// One charging point.
 #[derive(Debug, Clone)]
@@ -47,6 +51,8 @@ pub(crate) struct Point {
     pub(crate) terms: Terms,
     /// Since when its car takes clearly less than it is told it may.
     less_since: Option<Instant>,
+    /// When it last left alone all that it was offered.
+    took_nothing: Option<Instant>,
     pub(crate) learner: Learner,
     pub(crate) last_vin: Option<String>,
     pub(crate) is_enabled: bool,
@@ -82,6 +88,7 @@ impl Point {
             views: Vec::new(),
             terms: Terms::default(),
             less_since: None,
+            took_nothing: None,
             learner: Learner::default(),
             last_vin: None,
             is_enabled: true,
@@ -127,7 +134,10 @@ impl Point {
         let is_following = self.changed.is_some_and(|at| now.saturating_duration_since(at) < FOLLOWING)
             && (told.get() - amps).abs() > NEARLY_THERE;
         if !is_following {
-            return (draw, draw);
+            // A car that is told to start by way of its own may draw before that is heard of it.
+            let may_start = !self.status.is_on_circuit && amps < 1.0 && self.status.committed.get() >= 1.0;
+            let committed = self.status.committed;
+            return (draw, if may_start { self.shape(setup, committed.get(), limits.power(committed)) } else { draw });
         }
         (draw, self.shape(setup, told.get(), limits.power(told)))
     }
@@ -182,6 +192,16 @@ impl Point {
         let told = self.target.amps_floor(limits.volts, limits.phases).get();
         let is_less = self.target > Watts::ZERO && self.drawn_amps() + CLEARLY_LESS <= told;
         self.less_since = is_less.then(|| self.less_since.unwrap_or(now));
+        if self.drawn_amps() >= 1.0 || self.status.plug != evse::Plug::PluggedIn {
+            self.took_nothing = None;
+        } else if self.has_taken_less_for(now).is_some_and(|time| time >= self.takes_nothing_after()) {
+            self.took_nothing = Some(now);
+        }
+    }
+
+    fn takes_nothing_after(&self) -> Duration {
+        let is_started = self.status.capabilities.start && self.views.iter().any(|view| !view.is_local);
+        if is_started { STARTS_BY_ITSELF } else { TAKES_NOTHING }
     }
 
     fn has_taken_less_for(&self, now: Instant) -> Option<Duration> {
@@ -198,15 +218,17 @@ impl Point {
         Some(limits.power(amps.max(limits.min)))
     }
 
-    /// Whether its car leaves alone what it was told it may have for two minutes.
+    /// Whether its car left alone what it was told it may have, for minutes, and did nothing to be believed since.
     pub(crate) fn takes_nothing(&self, now: Instant) -> bool {
-        self.drawn_amps() < 1.0 && self.has_taken_less_for(now).is_some_and(|time| time >= TAKES_NOTHING)
+        let is_so = self.has_taken_less_for(now).is_some_and(|time| time >= self.takes_nothing_after());
+        let was_so = self.took_nothing.is_some_and(|at| now.saturating_duration_since(at) < TOOK_NOTHING_HOLDS);
+        self.drawn_amps() < 1.0 && (is_so || was_so)
     }
 
     /// When [`Point::can_take`] or [`Point::takes_nothing`] may have something new to say.
     pub(crate) fn next_watch(&self, now: Instant) -> Option<Instant> {
         let since = self.less_since?;
-        [since + TAKES_LESS, since + TAKES_NOTHING].into_iter().find(|at| *at > now)
+        [since + TAKES_LESS, since + self.takes_nothing_after()].into_iter().find(|at| *at > now)
     }
 
     pub(crate) fn renewal(&self) -> Option<Instant> {
