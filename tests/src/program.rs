@@ -106,7 +106,7 @@ impl Program {
         Program::start_with_file(folder, &file, &config)
     }
 
-    /// Starts it when the port of `config` is in use by somebody else, so that it serves at the next one.
+    /// Starts it when the port of `config` is in use by somebody else, so that it serves at one of the next, which it says.
     ///
     /// # Panics
     /// When it does not start.
@@ -117,9 +117,12 @@ impl Program {
         config["config"]["settingsPath"] = json!(folder.path());
         let file = folder.path().join("config.json");
         std::fs::write(&file, config.to_string()).expect("the configuration is written");
-        let next = config["control"]["HTTP"]["listenPort"].as_u64().expect("a port") + 1;
-        config["control"]["HTTP"]["listenPort"] = json!(next);
-        Program::start_with_file(folder, &file, &config)
+        let mut program = Program::spawn(folder, &file, &config);
+        let line = program.wait_for_log("the page is at http://");
+        let port = line.trim_end().trim_end_matches('/').rsplit(':').next().and_then(|port| port.parse().ok());
+        program.port = port.expect("the port that it says");
+        eventually("the page answers", || program.try_get("/healthz"));
+        program
     }
 
     /// Starts it with a file that stands already; `config` tells where its page will be.
@@ -128,6 +131,12 @@ impl Program {
     /// When it does not start.
     #[must_use]
     pub fn start_with_file(folder: Arc<TempDir>, file: &Path, config: &Value) -> Program {
+        let program = Program::spawn(folder, file, config);
+        eventually("the page answers", || program.try_get("/healthz"));
+        program
+    }
+
+    fn spawn(folder: Arc<TempDir>, file: &Path, config: &Value) -> Program {
         let mut child = Command::new(binary())
             .arg("run")
             .arg("--config")
@@ -144,9 +153,7 @@ impl Program {
         listen(log, &output, Some(sender));
         listen(errors, &output, None);
         let port = config["control"]["HTTP"]["listenPort"].as_u64().and_then(|port| u16::try_from(port).ok());
-        let program = Program { child, folder, port: port.expect("a port"), lines: Mutex::new(lines), output };
-        eventually("the page answers", || program.try_get("/healthz"));
-        program
+        Program { child, folder, port: port.expect("a port"), lines: Mutex::new(lines), output }
     }
 
     /// Waits for a log line that contains `text`.
