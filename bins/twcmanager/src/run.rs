@@ -194,17 +194,17 @@ pub fn serve(plan: Plan, logs: &Logs) -> ExitCode {
         cars_line.clone(),
     );
     let generation_is_delivery = setup.generation_is_delivery;
-    let mut site =
-        match SiteThread::start(setup, kept.settings, kept.sessions, Arc::clone(&mailbox), Box::new(outlets)) {
-            Ok(site) => site,
-            Err(errors) => {
-                for error in errors {
-                    log::error!("{error}");
-                }
-                log::error!("the policies cannot be used; `twcmanager check` shows all there is to mend");
-                return ExitCode::from(2);
+    let mut site = match SiteThread::start(setup, kept.settings, kept.sessions, Arc::clone(&mailbox), Box::new(outlets))
+    {
+        Ok(site) => site,
+        Err(errors) => {
+            for error in errors {
+                log::error!("{error}");
             }
-        };
+            log::error!("the policies cannot be used; `twcmanager check` shows all there is to mend");
+            return ExitCode::from(2);
+        }
+    };
 
     let port: Arc<dyn SitePort> = Arc::new(site.handle());
     let household = plan.cars.and_then(|cars| cars.start(&port, &mailbox, &cars_line));
