@@ -244,7 +244,9 @@ impl Household {
 
     /// Whether there is so little going on that a long step tells all.
     pub fn is_quiet(&self) -> bool {
-        !self.line.is_busy() && self.sun() <= 0.0 && self.drawn_watts() <= 0.0
+        // What was told to a connector ends when it is not told again within a minute.
+        let is_told = self.snapshot().evses.iter().any(|evse| evse.target_w > 0.0);
+        !self.line.is_busy() && !is_told && self.sun() <= 0.0 && self.drawn_watts() <= 0.0
     }
 
     /// Watts of the roof: long days, with clouds on every other one.
