@@ -448,9 +448,9 @@ impl Site {
 /// Whether power offered to it would be used, and whether it takes part at all.
 pub(crate) fn demand(point: &crate::point::Point) -> Demand {
     match Demand::of(&point.status) {
-        Demand::None(Unserved::Declined) if point.is_stopped_by_us && point.is_enabled => Demand::Wants,
-        other @ Demand::None(_) => other,
+        other @ Demand::None(reason) if reason != Unserved::Declined || !point.is_stopped_by_us => other,
         _ if !point.is_enabled || point.terms.bar.is_some() => Demand::None(Unserved::NotAllowed),
+        Demand::None(_) => Demand::Wants,
         other => other,
     }
 }

@@ -1,11 +1,12 @@
 //! Cars: who may charge, who comes first, who is on another charger, and what they leave to others.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use evse::{Capabilities, EvseId, MatchedBy, View, Vin};
+use evse::{Activity, Capabilities, EvseId, Link, MatchedBy, Plug, View, Vin};
 use serde_json::{Value, json};
 use site::{CarChange, CarFact, CarsFacts, Change, Command, Event, Output, Permission, SiteSetup};
-use units::{Amps, Percent, Phases};
+use units::{Amps, Percent, Phases, Watts};
 
 use crate::house::{House, Meter, VOLTS, green, settings, setup};
 
@@ -82,6 +83,32 @@ fn what_is_estimated_counts_in_the_load_of_the_cars_and_is_called_an_estimate() 
 }
 
 #[test]
+fn an_overdue_estimate_is_no_surplus_while_the_car_stays_reckoned_with() {
+    let mut house =
+        House::new(setup(), green(), Meter::Grid).car("tesla-1", Phases::One).sun(|_| 3000.0).load(|_| 500.0);
+    house.cars[0].is_on_circuit = false;
+    house.run(120);
+    let surplus = |house: &House| house.snapshot().power.surplus_w.unwrap();
+    assert!((surplus(&house) - 2500.0).abs() < 1.0 && house.drawn(0) >= 10.0, "{}", surplus(&house));
+    // It drives off, and nobody tells: what it drew is on the grid meter's side now.
+    for overdue in [false, true] {
+        for _ in 0..20 {
+            house.cars[0].is_plugged = false;
+            house.tick();
+            let now = house.now.clone();
+            let mut status = house.status_of(0);
+            (status.plug, status.activity) = (Plug::PluggedIn, Activity::Charging);
+            (status.drawn, status.power) = (Amps::new(10.0).ok(), Watts::new(10.0 * VOLTS).ok());
+            status.link = if overdue { Link::Degraded } else { Link::Up };
+            house.site.handle_evse(&now, Arc::new(status));
+            house.drain();
+        }
+        assert_eq!(surplus(&house) > 2600.0, !overdue, "{}", surplus(&house));
+    }
+    assert!((surplus(&house) - 2500.0).abs() < 1.0, "{}", surplus(&house));
+}
+
+#[test]
 fn a_car_that_may_not_charge_gets_nothing_is_told_to_stop_and_the_page_says_why() {
     let group = json!({ "VehicleGroups": { "Deny Charging": { "Members": [RED] } } });
     let mut house = night(32, setup(), group).car("fake-1", Phases::One).car("fake-2", Phases::One);
@@ -107,6 +134,13 @@ fn a_car_that_may_not_charge_gets_nothing_is_told_to_stop_and_the_page_says_why(
         house.drain();
     }
     assert!(house.outputs.contains(&Output::Stop(EvseId::new("fake-2"))), "{:?}", house.sentence(1));
+    // It obeys; that it was us who stopped it does not get it power again.
+    (house.cars[1].drawn, house.cars[1].says_no) = (0.0, true);
+    for _ in 0..300 {
+        house.tick();
+        assert_eq!((house.cars[1].offered, code(&house, 1)), (0.0, "car_not_permitted"), "{}", house.sentence(1));
+    }
+    assert!(!house.outputs.contains(&Output::Start(EvseId::new("fake-2"))));
 }
 
 #[test]
