@@ -98,8 +98,15 @@ impl Garage {
         let Some(car) = self.cars.get(key) else { return false };
         let policy = self.settings.policy;
         let routine = plan.purpose == Purpose::Polling;
+        let order = car.person.as_ref().filter(|_| plan.purpose == Purpose::Person).map(|order| order.request);
         let mut wait = |until: Option<Instant>, why: Why| {
-            let place = if routine { agenda.waits.len() } else { 0 };
+            let is_order = |(_, why): &&(Option<Instant>, Why)| matches!(why, Why::OrderWaits(_));
+            let place = if routine { agenda.waits.len() } else { agenda.waits.iter().take_while(is_order).count() };
+            let why = match (order, why) {
+                (Some(request), Why::NoWay(reason)) => Why::OrderWaits(Box::new((request, reason))),
+                (Some(request), why) => Why::OrderWaits(Box::new((request, Some(why.to_string())))),
+                (None, why) => why,
+            };
             agenda.waits.insert(place, (until, why));
         };
         let names = match route::choose(now, &car.ways, &self.sources, policy, plan.request) {
@@ -203,12 +210,17 @@ impl Garage {
             return (!(is_starting && is_about_starts)).then_some(why);
         }
         let request = if car.is_asleep() { Request::Wake } else { Request::Start };
+        let purpose = if car.is_asleep() { Purpose::Wake } else { Purpose::Start };
+        self.refusal(now, car, request, purpose)
+    }
+
+    /// Why nothing can ask this of a car, unless that is over soon by itself.
+    pub(crate) fn refusal(&self, now: Instant, car: &Car, request: Request, purpose: Purpose) -> Option<Why> {
         let names = match route::choose(now, &car.ways, &self.sources, self.settings.policy, request) {
             Ok(names) => names,
             Err(no_way) if no_way.until.is_some() => return None,
             Err(no_way) => return Some(Why::NoWay(no_way.text)),
         };
-        let purpose = if car.is_asleep() { Purpose::Wake } else { Purpose::Start };
         let mut denied = None;
         for name in names {
             let is_billed = car.ways.get(&name).is_some_and(|way| way.abilities.is_billed);

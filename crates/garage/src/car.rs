@@ -12,6 +12,7 @@ use vehicle::{
 
 use crate::ladder::Ladder;
 use crate::limits::Limits;
+use crate::order::Order;
 use crate::rate::Rate;
 use crate::route::{SourceState, Ways};
 use crate::whereabouts::{Proof, Standing};
@@ -104,7 +105,7 @@ pub(crate) struct Car {
     pub(crate) wake_failed_at: Option<Instant>,
     pub(crate) not_before: Option<Instant>,
     pub(crate) open: Option<Open>,
-    pub(crate) person: Option<Request>,
+    pub(crate) person: Option<Order>,
     pub(crate) check: Option<Check>,
     /// Something happened to it, a plug-in or waking: one look is due.
     pub(crate) news_look: Option<Instant>,
@@ -196,7 +197,11 @@ impl Car {
                 self.plugged_in(now);
                 self.news_look = Some(now + AFTER_PLUG_IN);
             }
-            (Some(true), Some(false)) => self.plugged_in(now),
+            (Some(true), Some(false)) => {
+                self.plugged_in(now);
+                // What was asked of its charging is moot.
+                self.person = self.person.take().filter(|order| !order.is_about_current());
+            }
             _ => {}
         }
     }
@@ -362,8 +367,10 @@ impl Car {
             }
             Request::Wake | Request::List => {}
         }
-        if self.person == Some(open.request) {
-            self.person = None;
+        if open.purpose == Purpose::Person
+            && let Some(order) = &mut self.person
+        {
+            order.sent(open.id);
         }
         if open.request.is_command() {
             self.check = None;
@@ -381,6 +388,7 @@ impl Car {
         has_free_look: bool,
     ) -> Option<Instant> {
         let request = open.request;
+        self.order_answered(now, open, &answer.outcome);
         if let Some(last) = &mut self.last {
             last.outcome = Some(answer.outcome.clone());
         }
@@ -400,7 +408,6 @@ impl Car {
                 self.set_back(now, open, now + AFTER_ASLEEP);
                 if request == Request::Wake {
                     self.wake_failed_at = Some(now);
-                    self.person = None;
                 }
             }
             Outcome::Later { after, .. } => {
@@ -418,7 +425,6 @@ impl Car {
                 }
                 if request == Request::Wake {
                     self.wake_failed_at = Some(now);
-                    self.person = None;
                 }
                 if request.is_command() {
                     self.check = Some(Check { since: now, at: now + LOOK_AFTER, is_must: true });

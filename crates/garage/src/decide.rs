@@ -68,11 +68,11 @@ pub(crate) struct Agenda {
 }
 
 impl Agenda {
-    fn ask(&mut self, request: Request, purpose: Purpose) {
+    pub(crate) fn ask(&mut self, request: Request, purpose: Purpose) {
         self.asks.push(Plan { request, purpose, remember: None });
     }
 
-    fn wait(&mut self, until: Option<Instant>, why: Why) {
+    pub(crate) fn wait(&mut self, until: Option<Instant>, why: Why) {
         self.waits.push((until, why));
     }
 }
@@ -132,7 +132,7 @@ impl Car {
             agenda.wait(Some(at), Why::Looking);
             return agenda;
         }
-        self.plan_for_person(&mut agenda);
+        self.plan_for_person(world, &mut agenda);
         if self.plan_check(world, &mut agenda) {
             return agenda;
         }
@@ -163,12 +163,6 @@ impl Car {
         self.plan_limit(world, &mut agenda);
         self.plan_polling(world, &mut agenda);
         agenda
-    }
-
-    fn plan_for_person(&self, agenda: &mut Agenda) {
-        let Some(request) = self.person else { return };
-        let must_wake = self.is_asleep() && request != Request::Wake && request != Request::ReadWakefulness;
-        agenda.ask(if must_wake { Request::Wake } else { request }, Purpose::Person);
     }
 
     /// Returns whether everything else waits for it.

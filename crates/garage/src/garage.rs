@@ -12,9 +12,10 @@ use crate::ask::ANSWER_PATIENCE;
 use crate::budget::Budget;
 use crate::car::{Car, ConnectorView};
 use crate::decide::World;
+use crate::order::{Order, OrderWorld, WANTED};
 use crate::route::{self, SourceState};
 use crate::words::{self, Why};
-use crate::{BudgetView, CommandPolicy, Day, GarageSettings, HomeSetting, Kept, Notice, Output, Wish};
+use crate::{BudgetView, CommandPolicy, Day, GarageSettings, HomeSetting, Kept, Notice, Output, Purpose, Wish};
 
 /// At least so often everything is looked through, whatever the timers say.
 const LOOK_THROUGH: Duration = Duration::from_secs(60);
@@ -193,6 +194,7 @@ impl Garage {
     pub fn handle_start(&mut self, now: Instant, key: &CarKey) {
         self.with(now, key, |car| {
             car.is_held = false;
+            car.person = car.person.take().filter(|order| order.request != Request::Stop);
             car.start.re_arm();
         });
     }
@@ -201,6 +203,7 @@ impl Garage {
     pub fn handle_stop(&mut self, now: Instant, key: &CarKey) {
         self.with(now, key, |car| {
             car.is_held = true;
+            car.person = car.person.take().filter(|order| order.request != Request::Start);
             car.stop.re_arm();
         });
     }
@@ -234,10 +237,11 @@ impl Garage {
         }
     }
 
-    /// A person asks for something. It goes before everything else, and past what was given up.
+    /// A person asks for something. It goes before everything else, and past what was given up. What cannot be asked just
+    /// now stays wanted for a quarter of an hour, unless something else is asked for.
     ///
     /// # Errors
-    /// A sentence, when there is no such car or no source can do it.
+    /// A sentence, when there is no such car or no source can do it within that time.
     pub fn handle_command(&mut self, now: Instant, key: &CarKey, request: Request) -> Result<(), String> {
         if let Request::SetLimit(limit) = request
             && !(50.0..=100.0).contains(&limit.get())
@@ -257,10 +261,25 @@ impl Garage {
             let why = route::choose(now, &car.ways, &self.sources, policy, request).err().and_then(|no| no.text);
             return Err(Why::NoWay(why).to_string());
         }
+        let is_idle = request == Request::Stop && (car.is_asleep() || car.flows() == Some(false));
+        if !is_idle {
+            let next = car.next_for(request);
+            if !route::could(&car.ways, &self.sources, policy, next) {
+                return Err("it sleeps, and no source can wake it; wake it in its app or at its door".to_owned());
+            }
+            if let Err(no_way) = route::choose(now, &car.ways, &self.sources, policy, next)
+                && no_way.until.is_some_and(|until| until > now + WANTED)
+            {
+                return Err(Why::NoWay(no_way.text).to_string());
+            }
+            if let Some(why) = self.cars.get(key).and_then(|car| self.refusal(now, car, next, Purpose::Person)) {
+                return Err(why.to_string());
+            }
+        }
+        let Some(car) = self.cars.get_mut(key) else { return Err(format!("there is no car \"{key}\"")) };
         car.re_arm();
         car.is_held = request == Request::Stop;
-        let is_idle = request == Request::Stop && (car.is_asleep() || car.flows() == Some(false));
-        car.person = (!is_idle).then_some(request);
+        car.person = (!is_idle).then(|| Order::new(now, request));
         self.step(now);
         Ok(())
     }
@@ -362,6 +381,9 @@ impl Garage {
         let (place, flows) = (car.place.0, car.flows());
         car.settle(now, &self.sources, self.home.as_ref());
         let moved = car.place.0 != place || car.flows() != flows;
+        let policy = self.settings.policy;
+        let could = |car: &Car, request| route::could(&car.ways, &self.sources, policy, request);
+        let dropped = car.review_order(&OrderWorld { now, could: &could });
         let gives_up_start = car.wish.is_granted() && car.start.gives_up(now);
         let gives_up_stop = car.stop.gives_up(now);
         let world = World {
@@ -374,6 +396,11 @@ impl Garage {
         };
         let mut agenda = car.agenda(&world);
         if moved {
+            self.changed.insert(key.clone());
+        }
+        if let Some(request) = dropped {
+            let text = format!("What you asked of it, {}, could not be done; ask again.", words::request(request));
+            self.notice(Some(key.clone()), EventLevel::Warning, "order_dropped", text, false);
             self.changed.insert(key.clone());
         }
         for (gave_up, code, why) in

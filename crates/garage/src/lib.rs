@@ -28,6 +28,7 @@ mod garage;
 mod ladder;
 mod limits;
 mod names;
+mod order;
 mod output;
 mod pace;
 mod polling;

@@ -65,6 +65,8 @@ pub enum Why {
     BudgetPace,
     /// The maker wants money.
     PaymentDue,
+    /// What a person asked for waits: what it is, and what for.
+    OrderWaits(Box<(vehicle::Request, Option<String>)>),
     /// No source can do it now, for this reason if there is one.
     NoWay(Option<String>),
 }
@@ -104,6 +106,7 @@ impl Why {
             Why::BudgetSpent => "budget_spent",
             Why::BudgetPace => "budget_pace",
             Why::PaymentDue => "payment_due",
+            Why::OrderWaits(_) => "order_waits",
             Why::NoWay(_) => "no_way",
         }
     }
@@ -159,6 +162,15 @@ impl fmt::Display for Why {
             Why::PaymentDue => {
                 "Tesla wants payment and has switched calls off until the month ends: add a means of payment at \
                  developer.tesla.com, then resume calls here."
+            }
+            Why::OrderWaits(order) => {
+                let (request, reason) = (request(order.0), order.1.as_deref().unwrap_or("no way leads to it now"));
+                let reason = reason.trim_end_matches('.');
+                return write!(
+                    f,
+                    "What you asked of it, {request}, waits: {reason}. It is told as soon as that is over, within 15 minutes \
+                     at most."
+                );
             }
             Why::NoWay(Some(reason)) => return write!(f, "No way leads to it now. {reason}"),
             Why::NoWay(None) => {
