@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use evse::{AtConnector, Vin};
+use evse::{AtConnector, EvseId, Vin};
 use evse_gen2::Gen2Controller;
 use journal::{CounterSample, Entry, Journal, OfferSample, ReadingSample, SessionRecord};
 use logging::{EventScribe, Fanout, SlaveStatus};
@@ -99,6 +99,11 @@ impl Outlets for ProgramOutlets {
 
     fn car_at_connector(&mut self, vin: &Vin, at: Option<&AtConnector>) {
         self.cars.at_connector(vin, at);
+    }
+
+    fn unknown_plug_in(&mut self, connector: &EvseId) {
+        log::debug!("a car was plugged in at {connector}, which does not tell which one");
+        self.cars.unknown_plug_in();
     }
 
     fn event(&mut self, at: f64, event: Event) {

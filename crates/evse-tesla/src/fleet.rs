@@ -156,6 +156,10 @@ impl Rim {
         if let Some(home) = mail.home {
             garage.set_home(now, home);
         }
+        if mail.unknown_plug_in {
+            garage.handle_unknown_plug_in(now);
+        }
+        // After that, since it may tell who it was.
         for (car, view) in mail.connectors {
             garage.handle_connector(now, &car, view);
         }

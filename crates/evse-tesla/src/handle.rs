@@ -82,6 +82,11 @@ impl CarsHandle {
         self.put(|mail| mail.resume = true);
     }
 
+    /// A car was plugged in at a local charging point that does not tell which one: those that it may be are looked at soon.
+    pub fn unknown_plug_in(&self) {
+        self.put(|mail| mail.unknown_plug_in = true);
+    }
+
     /// Another order of sources for commands.
     pub fn set_policy(&self, policy: CommandPolicy) {
         self.put(|mail| mail.policy = Some(policy));

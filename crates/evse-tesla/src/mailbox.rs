@@ -47,6 +47,7 @@ pub(crate) struct Mail {
     pub(crate) home: Option<HomeSetting>,
     pub(crate) re_arm: bool,
     pub(crate) resume: bool,
+    pub(crate) unknown_plug_in: bool,
     pub(crate) stop: bool,
     is_news: bool,
     ended: bool,

@@ -109,6 +109,9 @@ pub(crate) struct Car {
     pub(crate) check: Option<Check>,
     /// Something happened to it, a plug-in or waking: one look is due.
     pub(crate) news_look: Option<Instant>,
+    /// It may be the car that was just plugged in somewhere: one look is due; and when that was taken.
+    pub(crate) guess_look: Option<Instant>,
+    pub(crate) guessed_at: Option<Instant>,
     /// When it was last asked how it is, and how often in vain.
     pub(crate) looked_at: Option<Instant>,
     pub(crate) vain_looks: u32,
@@ -146,6 +149,8 @@ impl Car {
             person: None,
             check: None,
             news_look: None,
+            guess_look: None,
+            guessed_at: None,
             looked_at: None,
             vain_looks: 0,
             asleep_since: None,
@@ -195,7 +200,7 @@ impl Car {
         match (before, self.plugged()) {
             (Some(false), Some(true)) => {
                 self.plugged_in(now);
-                self.news_look = Some(now + AFTER_PLUG_IN);
+                self.news_look = (!self.has_guessed(now)).then(|| now + AFTER_PLUG_IN);
             }
             (Some(true), Some(false)) => {
                 self.plugged_in(now);
@@ -212,6 +217,7 @@ impl Car {
         self.rate.forget();
         self.was_sent_off = false;
         self.news_look = None;
+        self.guess_look = None;
         self.powered_since = self.powered_since.map(|_| now);
         self.ways.values_mut().for_each(|way| way.hurdle.forgive(false));
     }
@@ -364,6 +370,9 @@ impl Car {
                 self.looked_at = Some(now);
                 self.vain_looks = self.vain_looks.saturating_add(1);
                 self.news_look = None;
+                if self.guess_look.take_if(|at| now >= *at).is_some() {
+                    self.guessed_at = Some(now);
+                }
             }
             Request::Wake | Request::List => {}
         }

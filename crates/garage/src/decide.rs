@@ -186,9 +186,10 @@ impl Car {
         check.is_must
     }
 
-    /// One look after a plug-in and after waking.
+    /// One look after a plug-in, after waking, and where it may be who was plugged in.
     fn plan_news_look(&self, world: &World, agenda: &mut Agenda) {
-        let Some(at) = self.news_look.filter(|_| !self.is_asleep() || self.is_at_connector()) else { return };
+        let news = self.news_look.filter(|_| !self.is_asleep() || self.is_at_connector());
+        let Some(at) = [news, self.guess_look].into_iter().flatten().min() else { return };
         if world.now < at {
             agenda.wait(Some(at), Why::Looking);
         } else if !self.is_asleep() {

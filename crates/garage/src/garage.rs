@@ -225,6 +225,10 @@ impl Garage {
             // A charging point may know a car before any source tells of it.
             self.cars.entry(key.clone()).or_insert_with(|| Car::new(key.clone()));
         }
+        let was_here = self.cars.get(key).is_some_and(Car::is_at_connector);
+        if !was_here && view.is_some_and(|view| view.plugged) {
+            self.end_guessing();
+        }
         self.with(now, key, |car| car.take_connector(now, view));
     }
 
@@ -358,7 +362,7 @@ impl Garage {
     }
 
     /// Looks through everything, and asks what is due.
-    fn step(&mut self, now: Instant) {
+    pub(crate) fn step(&mut self, now: Instant) {
         let mut next = now + LOOK_THROUGH;
         self.time_out(now);
         self.ask_lists(now, &mut next);

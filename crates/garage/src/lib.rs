@@ -25,6 +25,7 @@ mod car;
 mod day;
 mod decide;
 mod garage;
+mod guess;
 mod ladder;
 mod limits;
 mod names;

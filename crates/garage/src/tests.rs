@@ -3,4 +3,5 @@
 mod any;
 mod days;
 mod manners;
+mod orders;
 mod world;

@@ -1,11 +1,12 @@
 //! The loop.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use evse::{AtConnector, EvseId, EvseInstance, MergeNews, Merger, Vin};
+use evse::{AtConnector, EvseId, EvseInstance, MergeNews, Merger, Plug, Vin};
 use jiff::Zoned;
 use serde_json::{Map, Value};
 use site::{
@@ -51,6 +52,11 @@ pub trait Outlets: Send {
     fn car_at_connector(&mut self, vin: &Vin, at: Option<&AtConnector>) {
         let _ = (vin, at);
     }
+    /// A car was plugged in at a charging point of ours that does not tell which one. It may tell so a little later, or it
+    /// may be found out; then [`Outlets::car_at_connector`] follows.
+    fn unknown_plug_in(&mut self, connector: &EvseId) {
+        let _ = connector;
+    }
     /// Something worth writing down, at seconds since 1970.
     fn event(&mut self, at: f64, event: Event);
 }
@@ -93,6 +99,7 @@ impl SiteThread {
             setup,
             site,
             merger,
+            plugs: BTreeMap::new(),
             cars: None,
             outlets,
             mailbox: Arc::clone(&mailbox),
@@ -170,6 +177,8 @@ struct Worker {
     site: Site,
     /// Every car once, whoever sees it; the site knows its wholes only.
     merger: Merger,
+    /// What each local charging point last told of its cable.
+    plugs: BTreeMap<EvseId, Plug>,
     /// What was last told of all cars.
     cars: Option<CarsFacts>,
     outlets: Box<dyn Outlets>,
@@ -228,12 +237,17 @@ impl Worker {
         // Commands last: they are judged against the newest state.
         for id in letters.gone {
             has_news = true;
+            self.plugs.remove(&id);
             self.merger.handle_gone(&id);
         }
+        let mut unknown = Vec::new();
         for (_, instance) in letters.changed {
             has_news = true;
+            unknown.extend(self.note_plug(&*instance));
             self.merger.handle_changed(now.mono, instance);
         }
+        // Told first: whose car it is may be known already.
+        unknown.iter().for_each(|connector| self.outlets.unknown_plug_in(connector));
         self.merge(now);
         if let Some(cars) = self.cars.clone().filter(|_| has_cars) {
             has_news = true;
@@ -281,6 +295,17 @@ impl Worker {
             let at = now.mono + publish_in;
             self.publish_at = Some(self.publish_at.map_or(at, |earlier| earlier.min(at)));
         }
+    }
+
+    /// The charging point, when a car that it does not tell was just plugged in there.
+    fn note_plug(&mut self, instance: &dyn EvseInstance) -> Option<EvseId> {
+        if !instance.is_local() {
+            return None;
+        }
+        let status = instance.status();
+        let before = self.plugs.insert(status.id.clone(), status.plug);
+        let is_new = before == Some(Plug::Unplugged) && status.plug == Plug::PluggedIn;
+        (is_new && status.vin.is_none()).then(|| status.id.clone())
     }
 
     /// Passes on to the site what came of merging.

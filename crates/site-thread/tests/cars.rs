@@ -99,6 +99,7 @@ enum Told {
     Policy,
     May(Vin, bool),
     At(Vin, Option<AtConnector>),
+    Unknown(EvseId),
 }
 
 struct Ears(Sender<Told>);
@@ -121,6 +122,10 @@ impl Outlets for Ears {
 
     fn car_at_connector(&mut self, vin: &Vin, at: Option<&AtConnector>) {
         self.0.send(Told::At(vin.clone(), at.cloned())).ok();
+    }
+
+    fn unknown_plug_in(&mut self, connector: &EvseId) {
+        self.0.send(Told::Unknown(connector.clone())).ok();
     }
 }
 
@@ -205,4 +210,39 @@ fn a_site_that_fails_inside_goes_on_with_the_same_session_and_tells_again_who_ma
     let after = session(&wait_until(&handle, |seen| session(seen).is_some()));
     assert_eq!(before, after);
     thread.shutdown();
+}
+
+#[test]
+fn a_car_plugged_in_at_a_connector_that_does_not_tell_which_is_told_once() {
+    let setup = SiteSetup { default_volts: Volts::saturating(230.0), ..SiteSetup::default() };
+    let mailbox = Arc::new(Mailbox::default());
+    let (sender, ears) = channel();
+    let mut thread =
+        SiteThread::start(setup, Map::new(), Vec::new(), Arc::clone(&mailbox), Box::new(Ears(sender))).unwrap();
+    let handle = thread.handle();
+    let mut at = Instant::now();
+    let mut tell = |id: &str, plug: Plug, vin: Option<Vin>| {
+        at += Duration::from_millis(1);
+        let mut told = fake(id, true);
+        let instance = Arc::get_mut(&mut told).unwrap();
+        let status = Arc::get_mut(&mut instance.status).unwrap();
+        (status.plug, status.vin, status.heard_at) = (plug, vin, at);
+        mailbox.changed(&(told as Arc<dyn EvseInstance>));
+        wait_until(&handle, |seen| seen.evses.iter().any(|evse| evse.id.as_str() == id && evse.plug == plug));
+    };
+    for (id, vin) in [("gen2-2", Vin::parse(VIN)), ("gen2-1", None)] {
+        // Plugged in when it is first seen, it was so before.
+        tell(id, Plug::PluggedIn, vin.clone());
+        tell(id, Plug::Unplugged, None);
+        tell(id, Plug::PluggedIn, vin);
+    }
+    thread.shutdown();
+    let told: Vec<EvseId> = ears
+        .try_iter()
+        .filter_map(|told| match told {
+            Told::Unknown(connector) => Some(connector),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(told, [EvseId::new("gen2-1")]);
 }

@@ -79,6 +79,12 @@ impl CarsLine {
         self.lock().tell(CarsHandle::re_arm);
     }
 
+    /// A car was plugged in at a charging point of ours that does not tell which one. Before the cars are there nothing need
+    /// be kept: they are looked at when they come.
+    pub fn unknown_plug_in(&self) {
+        self.lock().tell(CarsHandle::unknown_plug_in);
+    }
+
     /// Whether a car may charge here.
     pub fn permission(&self, vin: &Vin, refusal: Option<&str>) {
         let key = CarKey::Vin(vin.clone());

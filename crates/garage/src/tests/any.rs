@@ -25,6 +25,7 @@ enum Event {
     Person { car: usize, request: u8 },
     Denied { car: usize, denied: bool },
     ReArm,
+    UnknownPlugIn,
 }
 
 fn events() -> impl Strategy<Value = Event> {
@@ -48,6 +49,7 @@ fn events() -> impl Strategy<Value = Event> {
         1 => (car.clone(), 0_u8..4).prop_map(|(car, request)| Event::Person { car, request }),
         1 => (car, any::<bool>()).prop_map(|(car, denied)| Event::Denied { car, denied }),
         1 => Just(Event::ReArm),
+        1 => Just(Event::UnknownPlugIn),
     ]
 }
 
@@ -192,6 +194,7 @@ impl Check {
                 self.garage.handle_permission(now, &key(car), denied.then(|| "no".to_owned()));
             }
             Event::ReArm => self.garage.re_arm(now),
+            Event::UnknownPlugIn => self.garage.handle_unknown_plug_in(now),
         }
         self.drain();
     }
