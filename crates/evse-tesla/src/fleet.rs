@@ -290,17 +290,15 @@ impl Rim {
     }
 
     fn tell(&self, notice: Notice) {
-        let about = notice.car.as_ref().map(|car| format!("{car}: ")).unwrap_or_default();
-        match notice.level {
-            EventLevel::Info => log::info!("{about}{}", notice.text),
-            EventLevel::Warning | EventLevel::Alarm => log::warn!("{about}{}", notice.text),
-        }
         self.listener.event(ControllerEvent {
             controller: NAME.to_owned(),
             evse: notice.car.as_ref().map(evse_id),
             level: notice.level,
             code: notice.code,
-            text: notice.text,
+            text: match &notice.car {
+                Some(car) => format!("{car}: {}", notice.text),
+                None => notice.text,
+            },
             cleared: notice.cleared,
         });
     }
@@ -337,7 +335,9 @@ impl Rim {
             state.targets.remove(&view.key);
             state.garage.handle_wish(now, &view.key, Wish::None);
         }
-        if view.place.0 != Whereabouts::Home {
+        // A guest whose VIN a connector told is at that connector, and nobody else sees him.
+        let is_seen = view.heard_at.is_some() || view.can_command;
+        if view.place.0 != Whereabouts::Home || !is_seen {
             if self.forget(&view.key) {
                 // What was granted at home is over.
                 state.targets.remove(&view.key);
