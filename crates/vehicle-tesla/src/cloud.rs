@@ -13,7 +13,7 @@ use crate::login::{Login, NoAccess, base_of};
 use crate::notes::Notes;
 use crate::reply::{Fault, Heard, fault, outcome_of_reason, reset_after, words};
 use crate::settings::Settings;
-use crate::token_service::was_not_sent;
+use crate::token_service::{failed_call, was_not_sent};
 use crate::trouble::Troubles;
 
 /// So many failed calls in a row are told as trouble.
@@ -193,14 +193,17 @@ impl Cloud {
     }
 
     fn missed(&self, call: &Call, error: &HttpError, spent: &mut Spent) -> Failure {
+        // A proxy is a device in the house.
+        let is_proxy = call.is_for_proxy && self.proxy.is_some();
+        let text = if is_proxy { error.to_string() } else { failed_call(error, "vehicle.teslaAPI.apiUrl") };
         if self.misses.fetch_add(1, Ordering::Relaxed).saturating_add(1) >= MISSES_TOLD {
-            self.troubles.raise("unreachable", format!("Tesla's cloud is out of reach: {error}"));
+            self.troubles.raise("unreachable", format!("Tesla's cloud is out of reach: {text}"));
         }
         if was_not_sent(error, &self.settings.pace) {
-            return Failure::NotSent(error.to_string());
+            return Failure::NotSent(text);
         }
         count(call.price, spent);
-        Failure::Lost(error.to_string())
+        Failure::Lost(text)
     }
 
     /// The client of the host that serves the account.

@@ -26,6 +26,9 @@ pub(crate) enum Grant {
     },
 }
 
+/// Where another token service may be configured.
+const KEY: &str = "vehicle.teslaAPI.authUrl";
+
 /// Asks for tokens. Blocks for at most the time-out of a call.
 pub(crate) fn ask(base: &str, form: &[(&'static str, String)], pace: &Pace) -> Grant {
     let client = match client(base, form, pace) {
@@ -35,7 +38,9 @@ pub(crate) fn ask(base: &str, form: &[(&'static str, String)], pace: &Pace) -> G
     let pairs: Vec<(&str, &str)> = form.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let answer = match client.post(TOKEN_PATH).form(&pairs).send() {
         Ok(answer) => answer,
-        Err(error) => return Grant::Lost { pause: None, text: format!("Tesla's token service: {error}") },
+        Err(error) => {
+            return Grant::Lost { pause: None, text: format!("Tesla's token service: {}", failed_call(&error, KEY)) };
+        }
     };
     let body = answer.json().ok();
     let said = client.redactor().text(&words(body.as_ref(), &client.redactor().text(&answer.text())));
@@ -75,7 +80,7 @@ fn client(base: &str, form: &[(&'static str, String)], pace: &Pace) -> Result<Cl
         .connect_timeout(pace.connect)
         .keep_alive(false)
         .proxy_from_environment()
-        .config_key("vehicle.teslaAPI.authUrl");
+        .config_key(KEY);
     let secrets = ["client_secret", "refresh_token", "code", "code_verifier"];
     for (_, value) in form.iter().filter(|(name, _)| secrets.contains(name)) {
         builder = builder.secret(value);
@@ -98,6 +103,24 @@ pub(crate) fn was_not_sent(error: &HttpError, pace: &Pace) -> bool {
     }
 }
 
+/// A call that failed, with what to do about it: it is a service on the internet, and no device in the house.
+/// `key` is where another host for it may be configured.
+pub(crate) fn failed_call(error: &HttpError, key: &str) -> String {
+    let what = match error.kind() {
+        Kind::Connect => "no connection".to_owned(),
+        Kind::Timeout { after } => format!("no complete answer within {} s", after.as_secs_f32()),
+        Kind::UnknownHost => "the host name is not known".to_owned(),
+        Kind::Truncated => "the answer ends too early".to_owned(),
+        _ => return error.to_string(),
+    };
+    let detail = if error.detail().is_empty() { String::new() } else { format!(" ({})", error.detail()) };
+    format!(
+        "{}: {what}{detail}; check that this computer has a connection to the internet and its name service (DNS) answers; \
+         if it has, Tesla's service may be down and is tried again later. If `{key}` is set, check that too",
+        error.url()
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,5 +137,11 @@ mod tests {
         assert!(!was_not_sent(&closed, &pace), "{closed}");
         let refused = get();
         assert!(was_not_sent(&refused, &pace), "{refused}");
+        let text = failed_call(&refused, KEY);
+        assert!(
+            text.contains(&base) && text.contains("internet") && text.contains("vehicle.teslaAPI.authUrl"),
+            "{text}"
+        );
+        assert!(!text.contains("device"), "nobody can switch Tesla's cloud on: {text}");
     }
 }
