@@ -29,6 +29,10 @@ pub(crate) struct Gate {
     enough_for: f64,
     was_short: bool,
     starts: VecDeque<Instant>,
+    /// Its car draws, as was last seen.
+    draws: bool,
+    /// Its car began by itself, and that start counts already.
+    is_counted: bool,
     pub(crate) started_at: Option<Instant>,
     pub(crate) stopped_at: Option<Instant>,
 }
@@ -57,14 +61,30 @@ impl Gate {
     pub(crate) fn note(&mut self, now: Instant, is_running: bool, was_running: bool) {
         if is_running && !was_running {
             self.started_at = Some(now);
-            self.starts.push_back(now);
-            while self.starts.len() > MOST_STARTS {
-                self.starts.pop_front();
+            if !std::mem::take(&mut self.is_counted) {
+                self.count(now);
             }
         } else if was_running && !is_running {
             self.stopped_at = Some(now);
             self.enough_since = None;
         }
+    }
+
+    fn count(&mut self, now: Instant) {
+        self.starts.push_back(now);
+        while self.starts.len() > MOST_STARTS {
+            self.starts.pop_front();
+        }
+    }
+
+    /// Its car draws or does not. One that begins although it was granted nothing, as after a plug-in, was started as well.
+    pub(crate) fn watch(&mut self, now: Instant, draws: bool, is_granted: bool) {
+        if draws && !self.draws && !is_granted {
+            self.count(now);
+            self.is_counted = true;
+        }
+        self.is_counted &= draws;
+        self.draws = draws;
     }
 
     /// Whether it may start when `have` watts are there and `needed` are needed; `None` is yes.
@@ -204,6 +224,27 @@ mod tests {
         }
         assert_eq!(gate.judge(at(1000), 2000.0, 1400.0, DELAY), Some(Wait::TooOften { until: at(3600) }));
         assert_eq!(gate.judge(at(3600), 2000.0, 1400.0, DELAY), None);
+    }
+
+    #[test]
+    fn a_start_of_the_cars_own_counts_once() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut gate = Gate::default();
+        // Plugged in, it begins by itself; what it takes is granted a little later.
+        gate.watch(at(0), true, false);
+        gate.note(at(30), true, false);
+        gate.watch(at(30), true, true);
+        assert_eq!(gate.starts.len(), 1);
+        gate.note(at(100), false, true);
+        gate.watch(at(110), false, false);
+        for round in 1..4 {
+            gate.note(at(round * 200), true, false);
+            gate.watch(at(round * 200 + 5), true, true);
+            gate.note(at(round * 200 + 100), false, true);
+            gate.watch(at(round * 200 + 105), false, false);
+        }
+        assert_eq!(gate.judge(at(1000), 2000.0, 1400.0, DELAY), Some(Wait::TooOften { until: at(3600) }));
     }
 
     #[test]

@@ -188,6 +188,7 @@ impl Point {
 
     /// Notes since when its car takes less than it may.
     pub(crate) fn watch(&mut self, now: Instant) {
+        self.gate.watch(now, self.drawn_amps() >= 1.0, self.target > Watts::ZERO);
         let limits = &self.status.limits;
         let told = self.target.amps_floor(limits.volts, limits.phases).get();
         let is_less = self.target > Watts::ZERO && self.drawn_amps() + CLEARLY_LESS <= told;

@@ -49,6 +49,9 @@ pub struct Book {
     pub two_shares: BTreeMap<&'static str, u64>,
     /// Seconds in which the blue car was plugged in and not recognised, by day, and the longest time without a pause.
     pub unclear: BTreeMap<u64, u64>,
+    /// Seconds in which a car that was not recognised left alone what its connector was granted, although it is not full.
+    left_alone: u64,
+    pub longest_left_alone: (u64, u64),
     pub asleep: BTreeMap<(&'static str, u64), u64>,
     /// How full each car was when it left, with its limit.
     pub left_with: Vec<(u64, &'static str, f64, f64)>,
@@ -127,9 +130,16 @@ impl Book {
                         .iter()
                         .any(|view| view.id.as_str().ends_with(BLUE) && view.by != MatchedBy::Possible)
             };
-            if !snapshot.evses.iter().any(|evse| is_known(&evse)) {
+            let is_unclear = !snapshot.evses.iter().any(|evse| is_known(&evse));
+            if is_unclear {
                 *self.unclear.entry(house.second / DAY).or_default() += step;
             }
+            let car = house.look(BLUE);
+            let has_room = car.soc().get() < car.charge_limit().get() - 0.5;
+            let is_granted = snapshot.evses.iter().any(|evse| evse.id == "gen2-2" && evse.target_w > 0.0);
+            let is_left = is_unclear && is_granted && has_room && car.drawn().get() <= FLOWS;
+            self.left_alone = if is_left { self.left_alone + step } else { 0 };
+            self.longest_left_alone = self.longest_left_alone.max((self.left_alone, house.second));
         }
         for evse in &snapshot.evses {
             assert!(
