@@ -17,8 +17,9 @@ const LEAST_VOLTS: f64 = 90.0;
 const STEADY_VOLTS: f64 = 3.0;
 /// A car that charged when it was last heard is lost after this silence.
 const LOST_AFTER: Duration = Duration::from_secs(2 * 3600);
-/// And called unsure of after this.
-const DEGRADED_AFTER: Duration = Duration::from_secs(1800);
+/// A charging car is read every `vehicle.chargingInterval`. One that told nothing for this much longer may have driven off
+/// meanwhile: what it drew is not believed against a meter any more.
+const OVERDUE: Duration = Duration::from_secs(60);
 
 /// What is remembered of one car between two statuses.
 #[derive(Debug, Clone)]
@@ -60,9 +61,11 @@ impl Memory {
         // That it is awake says nothing of what flows, but that somebody can be asked.
         let reached_at = view.heard_at.max(state.wakefulness.as_ref().and_then(|seen| seen.at));
         let silence = now.saturating_duration_since(reached_at.unwrap_or(self.first_seen));
+        let overdue_after = settings.garage.charging_interval + OVERDUE;
+        let is_overdue = proven_at(view).is_none_or(|at| now.saturating_duration_since(at) > overdue_after);
         let link = match view.flows {
             Some(true) if silence > LOST_AFTER => Link::Lost,
-            Some(true) if silence > DEGRADED_AFTER => Link::Degraded,
+            Some(true) if is_overdue => Link::Degraded,
             _ => Link::Up,
         };
         EvseStatus {
@@ -108,6 +111,14 @@ impl Memory {
         let phases = view.setting.phases.or(state.phases.as_ref().map(|seen| seen.value)).unwrap_or(settings.phases);
         EvseLimits { min: settings.min_amps.min(max), max, volts: self.volts.unwrap_or(settings.volts), phases }
     }
+}
+
+/// When it last told anything that shows how it charges. Sources that tell by themselves may tell changes only: then it is
+/// the energy that grows.
+fn proven_at(view: &CarView) -> Option<Instant> {
+    let energy = view.state.energy_added.as_ref().and_then(|seen| seen.at);
+    let to_limit = view.state.to_limit.as_ref().and_then(|seen| seen.at);
+    view.heard_at.max(energy).max(to_limit)
 }
 
 fn activity(view: &CarView, is_fast: bool) -> Activity {

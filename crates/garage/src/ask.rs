@@ -125,7 +125,12 @@ impl Garage {
                 continue;
             }
             let is_billed = abilities.is_billed;
-            let may = if is_billed { self.budget.may(now, plan.purpose, estimate) } else { Ok(()) };
+            let is_idle = routine && car.flows() == Some(false);
+            let may = match is_billed {
+                true if is_idle => self.budget.may_idle(now, estimate),
+                true => self.budget.may(now, plan.purpose, estimate),
+                false => Ok(()),
+            };
             match may {
                 Ok(()) => {
                     self.send(now, key, name, plan, is_billed.then_some(estimate));
@@ -199,8 +204,8 @@ impl Garage {
             settings: &self.settings,
             settled_at: self.settled_at,
             sources: &self.sources,
-            limit_wish: None,
-            remembered: None,
+            limit_wish: self.limit_wish,
+            remembered: self.kept.limits.get(car.key.as_str()),
         };
         if let Some((_, why)) = car.start_obstacle(&world) {
             // The last start of several may be under way still: it is not taken back before that is seen.

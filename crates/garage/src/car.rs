@@ -36,6 +36,9 @@ const AFTER_ASLEEP: Duration = Duration::from_secs(30);
 /// Starts that are enough for an hour.
 const MOST_STARTS: usize = 4;
 const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+/// Wakes that are enough for a day.
+const MOST_WAKES: usize = 4;
 
 /// What a local charging point shows of the car that is plugged in there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -103,6 +106,10 @@ pub(crate) struct Car {
     /// Its last word on starting, for this plug-in.
     pub(crate) final_word: Option<Why>,
     pub(crate) wake_failed_at: Option<Instant>,
+    /// When it was woken within the last day, other than for a person.
+    pub(crate) wakes: VecDeque<Instant>,
+    /// Since when nobody shares out power to it.
+    pub(crate) unwished_since: Option<Instant>,
     pub(crate) not_before: Option<Instant>,
     pub(crate) open: Option<Open>,
     pub(crate) person: Option<Order>,
@@ -144,6 +151,8 @@ impl Car {
             limits: Limits::default(),
             final_word: None,
             wake_failed_at: None,
+            wakes: VecDeque::new(),
+            unwished_since: None,
             not_before: None,
             open: None,
             person: None,
@@ -324,6 +333,10 @@ impl Car {
         while self.starts.front().is_some_and(|at| now.saturating_duration_since(*at) >= HOUR) {
             self.starts.pop_front();
         }
+        while self.wakes.front().is_some_and(|at| now.saturating_duration_since(*at) >= DAY) {
+            self.wakes.pop_front();
+        }
+        self.unwished_since = (self.wish == Wish::None).then(|| self.unwished_since.unwrap_or(now));
         let offers =
             self.connector.is_none_or(|view| !view.plugged || view.offered.is_none_or(|offered| offered >= FLOWS));
         let is_powered = matches!(self.wish, Wish::Granted(amps) if amps > Amps::ZERO) && offers;
@@ -350,6 +363,11 @@ impl Car {
         (self.starts.len() >= MOST_STARTS).then(|| self.starts.front().map(|first| *first + HOUR)).flatten()
     }
 
+    /// When it may be woken again by itself, if it was woken often enough.
+    pub(crate) fn enough_wakes(&self) -> Option<Instant> {
+        (self.wakes.len() >= MOST_WAKES).then(|| self.wakes.front().map(|first| *first + DAY)).flatten()
+    }
+
     /// A question left.
     pub(crate) fn sent(&mut self, now: Instant, open: Open) {
         match open.request {
@@ -374,6 +392,7 @@ impl Car {
                     self.guessed_at = Some(now);
                 }
             }
+            Request::Wake if open.purpose != Purpose::Person => self.wakes.push_back(now),
             Request::Wake | Request::List => {}
         }
         if open.purpose == Purpose::Person

@@ -24,6 +24,12 @@ const OWN_START: Duration = Duration::from_secs(30);
 const AFTER_FAILED_WAKE: Duration = Duration::from_secs(1800);
 /// Whether it sleeps is asked once more before a wake, when that was told longer ago than this.
 const SLEEP_IS_KNOWN: Duration = Duration::from_secs(300);
+/// The second wake of a day waits so many times longer than the first for power that lasts, and so on.
+const WAKE_PATIENCE: [u32; 4] = [1, 2, 5, 20];
+/// Power that lasted so long is no cloudy sky's: the pace of spending does not hold that wake back.
+const POWER_LASTS: Duration = Duration::from_secs(1800);
+/// Who shares out power has had his say by then.
+const HAD_ITS_SAY: Duration = Duration::from_secs(60);
 /// Between two looks at a car of which too little is known to act; and after some in vain.
 const LOOK_SPACING: Duration = Duration::from_secs(120);
 const VAIN_SPACING: Duration = Duration::from_secs(900);
@@ -260,11 +266,13 @@ impl Car {
             return Some((None, Why::FastCharger));
         }
         let soc = self.state.soc.as_ref().filter(|seen| seen.at.is_some()).map(|seen| seen.value.get());
-        let room = soc.zip(self.known_limit()).map(|(soc, (limit, _))| limit.get() - soc);
+        let limit = self.awaited_limit(world).or(self.known_limit().map(|(limit, _)| limit));
+        let room = soc.zip(limit).map(|(soc, limit)| limit.get() - soc);
         if room.is_some_and(|room| room <= 0.0) {
             return Some((None, Why::LimitReached));
         }
-        if let Some(word) = &self.final_word {
+        let is_raised = self.awaited_limit(world).is_some();
+        if let Some(word) = self.final_word.as_ref().filter(|word| !(is_raised && **word == Why::Complete)) {
             return Some((None, word.clone()));
         }
         match self.charging() {
@@ -293,6 +301,9 @@ impl Car {
             if !route::could(&self.ways, world.sources, world.settings.policy, Request::Wake) {
                 return Some((None, Why::Asleep));
             }
+            if let Some(at) = self.enough_wakes() {
+                return Some((Some(at), Why::EnoughWakes));
+            }
         }
         None
     }
@@ -314,6 +325,10 @@ impl Car {
         }
         if !self.is_fresh(now, world.sources) {
             return self.plan_look(world, agenda);
+        }
+        if self.is_full() {
+            // Its limit is raised first; then it begins by itself.
+            return agenda.wait(None, Why::LimitReached);
         }
         if self.is_unproven(self.start.asked_at()) && self.may_look(world) {
             return agenda.ask(self.read(), Purpose::Looking);
@@ -357,7 +372,8 @@ impl Car {
     }
 
     fn plan_wake(&self, world: &World, powered: Instant, agenda: &mut Agenda) {
-        let at = powered + world.settings.wake_delay;
+        let patience = WAKE_PATIENCE.get(self.wakes.len()).or(WAKE_PATIENCE.last()).copied().unwrap_or(1);
+        let at = powered + world.settings.wake_delay * patience;
         if world.now < at {
             return agenda.wait(Some(at), Why::WakeDelay);
         }
@@ -374,7 +390,36 @@ impl Car {
         if !is_known && let Some(ask) = self.may_read_sleep(world) {
             return agenda.ask(ask, Purpose::Looking);
         }
+        if let Some(at) = self.enough_wakes() {
+            return agenda.wait(Some(at), Why::EnoughWakes);
+        }
+        let lasts = self.powered_since.map(|since| since + POWER_LASTS);
+        if lasts.is_some_and(|at| world.now >= at) {
+            return agenda.ask(Request::Wake, Purpose::Start);
+        }
+        agenda.wait(lasts, Why::BudgetPace);
         agenda.ask(Request::Wake, Purpose::Wake);
+    }
+
+    /// Whether its charge limit may be raised for the policy: a full car begins by itself then, so only where it is granted
+    /// power, or nobody shares out any.
+    fn may_raise(&self, now: Instant) -> bool {
+        let is_alone = self.unwished_since.is_some_and(|since| now >= since + HAD_ITS_SAY);
+        self.wish.is_granted() || is_alone
+    }
+
+    /// The limit that the policy wants and the car does not have yet, where that is more than it has.
+    fn awaited_limit(&self, world: &World) -> Option<Percent> {
+        let wish = world.limit_wish.filter(|_| self.not_permitted.is_none())?;
+        match self.limits.step(world.now, Some(wish), self.place.0, self.known_limit(), world.remembered) {
+            LimitStep::Set { limit, raises: true, .. } => Some(limit),
+            _ => None,
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        let soc = self.state.soc.as_ref().filter(|seen| seen.at.is_some()).map(|seen| seen.value);
+        soc.zip(self.known_limit()).is_some_and(|(soc, (limit, _))| soc >= limit)
     }
 
     fn plan_limit(&self, world: &World, agenda: &mut Agenda) {
@@ -389,6 +434,10 @@ impl Car {
             LimitStep::GivenUp => agenda.wait(None, Why::LimitGivenUp),
             LimitStep::Remember(entry) => agenda.remember = Some(Some(entry)),
             LimitStep::Forget => agenda.remember = Some(None),
+            LimitStep::Set { raises: true, .. } if wish.is_some() && !self.may_raise(world.now) => {
+                let until = self.unwished_since.map(|since| since + HAD_ITS_SAY);
+                agenda.wait(until, Why::NothingWanted);
+            }
             LimitStep::Set { raises, .. } if self.is_asleep() => {
                 let may_wake = raises && self.place.0 == Whereabouts::Home && self.plugged() == Some(true);
                 if may_wake && route::could(&self.ways, world.sources, world.settings.policy, Request::Wake) {

@@ -13,9 +13,12 @@ const SHORTEST_IDLE: Duration = Duration::from_secs(900);
 /// Asleep: whether it woke is all that is asked.
 const ASLEEP: Duration = Duration::from_secs(1800);
 const LONG_ASLEEP: Duration = Duration::from_secs(2700);
-const LONG_ASLEEP_AFTER: Duration = Duration::from_secs(4 * 3600);
-/// After a question that brought no news.
+/// The same at home, where it matters less when it leaves than when one that is away comes back.
+const LONG_ASLEEP_HOME: Duration = Duration::from_secs(2 * 3600);
+const LONG_ASLEEP_AFTER: Duration = Duration::from_secs(2 * 3600);
+/// After a question that brought no news; and where what is known of a charging car is believed for hardly longer.
 const RETRY: Duration = Duration::from_secs(300);
+const RETRY_CHARGING: Duration = Duration::from_secs(60);
 
 /// What is known of a car that matters for the next look.
 #[derive(Debug, Clone, Copy)]
@@ -45,7 +48,11 @@ pub(crate) fn next(now: Instant, look: &Look, idle: Duration, charging: Duration
     let (request, told_at, interval) = match look.asleep_since {
         Some(since) => {
             let is_long = now.saturating_duration_since(since) >= LONG_ASLEEP_AFTER;
-            let interval = if is_long { LONG_ASLEEP } else { ASLEEP };
+            let interval = match is_long {
+                true if look.is_home => LONG_ASLEEP_HOME,
+                true => LONG_ASLEEP,
+                false => ASLEEP,
+            };
             match (look.tells_sleep, look.has_copy) {
                 (true, _) => (Request::ReadWakefulness, look.wakefulness_at.max(look.heard_at), interval),
                 (false, true) => (read, look.wakefulness_at.max(look.heard_at), interval),
@@ -59,7 +66,9 @@ pub(crate) fn next(now: Instant, look: &Look, idle: Duration, charging: Duration
         None => (read, look.heard_at, idle.max(SHORTEST_IDLE)),
     };
     let after_told = told_at.map(|at| at + interval);
-    let after_asked = look.asked_at.map(|at| at + interval.min(RETRY));
+    let is_awaited = look.asleep_since.is_none() && look.is_charging && look.is_home;
+    let retry = if is_awaited { RETRY_CHARGING } else { RETRY };
+    let after_asked = look.asked_at.map(|at| at + interval.min(retry));
     Some((request, after_told.max(after_asked).unwrap_or(now)))
 }
 

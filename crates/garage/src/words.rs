@@ -39,6 +39,8 @@ pub enum Why {
     WakeDelay,
     /// It did not wake.
     DidNotWake,
+    /// It was woken several times within a day.
+    EnoughWakes,
     /// A try had no effect and the next comes later.
     BackOff,
     /// Starting was tried in vain.
@@ -93,6 +95,7 @@ impl Why {
             Why::OwnStart => "own_start",
             Why::WakeDelay => "wake_delay",
             Why::DidNotWake => "did_not_wake",
+            Why::EnoughWakes => "enough_wakes",
             Why::BackOff => "back_off",
             Why::StartGivenUp => "start_given_up",
             Why::StopGivenUp => "stop_given_up",
@@ -138,6 +141,7 @@ impl fmt::Display for Why {
             Why::OwnStart => "It has just got power and may start by itself.",
             Why::WakeDelay => "It sleeps and may wake by itself before it is woken (`wakeDelayMins`).",
             Why::DidNotWake => "It did not wake; it is tried again half an hour later.",
+            Why::EnoughWakes => "It was woken often enough within a day; wake it in its app, or start it here.",
             Why::BackOff => "The last try had no effect; the next comes later.",
             Why::StartGivenUp => {
                 "It was told to start three times and did not. It is told again after it is plugged in anew, when the \

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use allocator::Binding;
-use evse::{EvseLimits, EvseStatus, Target, View};
+use evse::{EvseLimits, EvseStatus, Link, Target, View};
 use units::{Amps, Watts};
 
 use crate::draw::Draw;
@@ -125,7 +125,13 @@ impl Point {
     }
 
     /// What it draws, and what it is on its way to, in the shape that the meters' arithmetic needs.
+    ///
+    /// An estimate that is overdue is none: the car may be on the road. Whatever it still draws counts as the house's then,
+    /// which makes surplus and headroom smaller, never larger; its share of the circuits stays reckoned with.
     pub(crate) fn draw(&self, now: Instant, setup: &SiteSetup) -> (Draw, Draw) {
+        if self.status.is_estimate && self.status.link != Link::Up {
+            return (Draw::default(), Draw::default());
+        }
         let limits = &self.status.limits;
         let amps = self.drawn_amps();
         let apparent = self.status.power.unwrap_or_else(|| limits.power(self.status.drawn.unwrap_or(Amps::ZERO)));
@@ -140,6 +146,12 @@ impl Point {
             return (draw, if may_start { self.shape(setup, committed.get(), limits.power(committed)) } else { draw });
         }
         (draw, self.shape(setup, told.get(), limits.power(told)))
+    }
+
+    /// Watts that it draws as far as anybody knows, estimates of any age included: for people, not for limits and surplus.
+    pub(crate) fn shown_watts(&self, setup: &SiteSetup) -> f64 {
+        let power = self.status.power.or(self.status.drawn.map(|drawn| self.status.limits.power(drawn)));
+        power.map_or(0.0, Watts::get) * power_factor(setup, self.drawn_amps())
     }
 
     fn shape(&self, setup: &SiteSetup, amps: f64, apparent: Watts) -> Draw {

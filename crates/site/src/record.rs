@@ -55,7 +55,7 @@ impl Record {
 impl Site {
     /// Keeps what is to be kept of this moment.
     pub(crate) fn record(&mut self, now: &Now) {
-        let watts = self.history.now().watts;
+        let watts = self.points.values().map(|point| point.shown_watts(&self.setup)).sum::<f64>();
         if let Some((slot, average)) = self.record.turn(now.mono, now.epoch(), watts)
             && average >= LEAST_W
             && let Ok(start) = Timestamp::from_second(slot * SLOT)

@@ -37,7 +37,7 @@ impl Site {
 
     fn power_view(&self, now: &Now) -> PowerView {
         let measured = |channel: Channel| channel.shown().map(|flow| measured(now, flow));
-        let cars = self.history.now().watts;
+        let cars = self.points.values().map(|point| point.shown_watts(&self.setup)).sum::<f64>();
         let sees_cars = self.setup.subtract_charger_load
             || self.picture.is_consumption_derived
             || self.picture.grid != Channel::Absent;

@@ -124,7 +124,7 @@ impl Household {
     /// On a Monday at midnight, all cars at home and plugged in.
     pub fn new() -> Household {
         let start = Instant::now() + Duration::from_secs(100_000);
-        let wall: jiff::Zoned = "2026-06-08T00:00:00[Europe/Berlin]".parse().unwrap();
+        let wall: jiff::Zoned = "2026-06-01T00:00:00[Europe/Berlin]".parse().unwrap();
         let now = Now { mono: start, wall };
         let supply = Supply::three(Amps::ZERO);
         let cloud = Cloud::builder()

@@ -99,6 +99,10 @@ fn a_week_of_two_connectors_three_cars_and_their_cloud() {
     }
     house.restart();
     live(&mut house, &mut book, 7 * DAY);
+    while house.line.is_busy() {
+        let until = house.second + 5;
+        live(&mut house, &mut book, until);
+    }
     print(&house, &book);
     check(&mut house, &book);
 }
@@ -108,8 +112,8 @@ fn check(house: &mut Household, book: &Book) {
     assert!(book.longest_over.0 <= 40, "{:?}", book.longest_over);
     // Each car once.
     assert!(book.longest_twice.0 <= 40, "{:?}", book.longest_twice);
-    // Without a word nothing is known after half an hour.
-    assert!(book.longest_stale.0 <= 1900, "{:?}", book.longest_stale);
+    // What a car drew is no surplus any more when it is not heard of for longer than the charging interval.
+    assert!(book.longest_stale.0 <= 400, "{:?}", book.longest_stale);
     assert!(book.two_shares.values().all(|seconds| *seconds == 0), "{:?}", book.two_shares);
     assert!((book.told_wh / book.real_wh - 1.0).abs() < 0.05, "{} {}", book.told_wh, book.real_wh);
     // Every start and stop is explained, and there are few of them.
@@ -133,10 +137,11 @@ fn check(house: &mut Household, book: &Book) {
     assert_eq!(u64::from(booked.0), spent.commands, "commands");
     assert_eq!((u64::from(booked.1), u64::from(booked.2)), (spent.data, spent.wakes), "reads and wakes");
     assert_eq!(ledger.cost, spent.micro_dollars());
-    assert!(spent.micro_dollars() <= 10_000_000, "{spent:?}");
+    // Ten dollars last a month at this pace, give or take a tenth.
+    assert!(spent.micro_dollars() <= 10_000_000 * 7 / 30 * 11 / 10, "{spent:?}");
     // Cars sleep, and are seldom woken.
     for ((vin, day), wakes) in &book.wakes {
-        assert!(*wakes <= 12, "{vin} was woken {wakes} times on day {day}");
+        assert!(*wakes <= 4, "{vin} was woken {wakes} times on day {day}");
     }
     for vin in CARS {
         let asleep: u64 = (0..7).map(|day| book.asleep.get(&(vin, day)).copied().unwrap_or(0)).sum();
@@ -154,7 +159,7 @@ fn check(house: &mut Household, book: &Book) {
         let is_kept = !car.is_awake() && kept.limits.get(vin).is_some_and(|limits| limits.outside.get() == limit);
         assert!(car.charge_limit().get() == limit || is_kept, "{vin}: {} {:?}", car.charge_limit(), kept.limits);
     }
-    // Plugged in, it begins by itself, and only its cloud tells of it some minutes later.
-    assert!(book.denied_wh < 500.0, "the green car took {} Wh while it may not charge", book.denied_wh);
+    // Plugged in, it begins by itself, and only its cloud tells of it: a car that came home is looked for every half hour.
+    assert!(book.denied_wh < 1000.0, "the green car took {} Wh while it may not charge", book.denied_wh);
     assert!(book.starts(GUEST).len() == 1, "{:?}", book.starts(GUEST));
 }

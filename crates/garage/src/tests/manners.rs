@@ -453,3 +453,36 @@ fn a_car_behind_our_fuse_is_held_down_at_once_and_a_person_need_not_wait() {
     world.run(10);
     assert_eq!(world.commands(), [amps(5), Request::Stop]);
 }
+
+#[test]
+fn a_limit_is_raised_only_for_a_car_that_is_granted_power() {
+    let mut world = World::with_one(FakeCar { soc: 80.0, amps: 10, ..FakeCar::default() });
+    world.grant(0, 0);
+    world.garage.set_limit_wish(world.now(), Percent::new(90.0).ok());
+    world.run(3 * 3600);
+    assert_eq!(world.commands(), [], "it may not charge now");
+    let view = world.garage.view(world.now(), &key(0)).unwrap();
+    assert_eq!(view.declines, None, "it would take power: its limit is raised then");
+    world.grant(0, 10);
+    world.run(1800);
+    assert_eq!(world.commands(), [Request::Wake, Request::SetLimit(Percent::new(90.0).unwrap())]);
+}
+
+#[test]
+fn a_car_is_woken_four_times_a_day_at_most_and_later_each_time() {
+    let mut world = World::with_one(FakeCar { amps: 10, is_stubborn: true, ..FakeCar::default() });
+    world.run(3600);
+    let mut waited = Vec::new();
+    for _ in 0..10 {
+        world.garage.re_arm(world.now());
+        world.grant(0, 10);
+        let (from, before) = (world.second, world.sent.len());
+        world.run(4500);
+        let woken = world.sent[before..].iter().find(|sent| sent.request == Request::Wake);
+        waited.extend(woken.map(|sent| (sent.second - from) / 60));
+        world.grant(0, 0);
+        world.run(3600);
+    }
+    assert_eq!(world.count(|request| request == Request::Wake), 4, "{waited:?}");
+    assert!(waited.is_sorted() && waited[0] < 5, "{waited:?}");
+}
