@@ -65,7 +65,7 @@ impl Wallbox {
             soc: None,
             is_estimate: false,
             is_on_circuit: true,
-            capabilities: Capabilities { set_target: true, start: false, stop: false },
+            capabilities: Capabilities { set_target: true, ..Capabilities::default() },
             details: BTreeMap::new(),
         };
         Wallbox { id, status: Mutex::new(Arc::new(status)) }
