@@ -97,7 +97,7 @@ fn the_connectors_do_not_notice_what_happens_to_the_cloud() {
         let trouble = program.get("/api/v2/tesla")["trouble"].clone();
         let alerts = program.snapshot()["alerts"].clone();
         let is_told = !trouble.is_null() || alerts.to_string().contains("TeslaAPI");
-        is_told.then(|| (trouble, alerts))
+        is_told.then_some((trouble, alerts))
     });
     println!("said: {away:?}");
     until("heartbeats go on", || bus.heartbeats() > beats + 5);
